@@ -1,0 +1,44 @@
+# From nothing but Python (3.11 or newer) and make. A second call installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint types check slow bench clean help
+
+help:
+	@echo "make demo   train and measure the quick suite, build its page (about eight minutes on two cores)"
+	@echo "make test   lint, types and tests"
+	@echo "make slow   the tests that take minutes each: bars on trained models, coverage of intervals"
+	@echo "make bench  the benchmarks"
+	@echo "make clean  remove the virtual environment and all results"
+
+demo: $(INSTALLED)
+	$(BIN)/genbench run quick --out runs && $(BIN)/genbench publish --records runs/records --out site
+
+test: lint types check
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+check: $(INSTALLED)
+	$(BIN)/pytest -q
+
+slow: $(INSTALLED)
+	$(BIN)/pytest -q -m slow
+
+bench: $(INSTALLED)
+	$(BIN)/pytest -q tests/benchmarks --benchmark-only
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "genbench needs Python 3.11 or newer; name one with make PYTHON=..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs site

@@ -1,0 +1,258 @@
+"""The verbs. Heavy imports stand inside the functions, so that `genbench --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import genbench
+from genbench import catalog
+from genbench.errors import Refused
+
+
+class _Verbs(click.Group):
+    """Exit codes: 0 fine, 1 the answer is no, 2 could not run. A refusal is one sentence, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refused as error:
+            click.echo(f"genbench: {error}", err=True)
+            ctx.exit(2)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(genbench.__version__, prog_name="genbench")
+def main() -> None:
+    """Quality, speed and diversity of generative models, measured under one set of rules."""
+
+
+def _example(text: str) -> str:
+    return f"Example:  {text}"
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+_root = click.option("--data-root", type=click.Path(path_type=Path), help="Where data files are looked for.")
+_download = click.option("--download", is_flag=True, help="Fetch data files that are missing.")
+_out = click.option(
+    "--out", "-o", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results."
+)
+
+
+def _show(headings: list[str], rows: list[list[str]], title: str | None = None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=max(120, 24 * len(headings)))
+    console.print(table)
+
+
+def _check_device(device: str) -> str:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise Refused(f"--device {device!r} is not a device; use cpu, cuda or cuda:N") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise Refused("--device cuda: this machine offers no CUDA device to torch; use --device cpu")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise Refused(f"--device {device}: there are {torch.cuda.device_count()} CUDA devices")
+    if kind not in ("cpu", "cuda", "mps"):
+        raise Refused(f"--device {device!r} is not supported; use cpu, cuda or cuda:N")
+    return device
+
+
+@main.command(name="list", epilog=_example("genbench list models"))
+@click.argument("what", required=False, type=click.Choice(["models", "datasets", "metrics", "suites"]))
+@_as_json
+def list_(what: str | None, as_json: bool) -> None:
+    """What there is: models, datasets, metrics, suites; a line each."""
+    from genbench import suite
+
+    shelves = ["models", "datasets", "metrics", "suites"] if what is None else [what]
+    found: dict[str, dict[str, str]] = {}
+    for name in shelves:
+        if name == "suites":
+            found[name] = suite.names()
+        else:
+            found[name] = {k: catalog.summary(v) for k, v in catalog.shelf(name).items()}  # type: ignore[arg-type]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for name, entries in found.items():
+        _show([name.removesuffix("s"), "what it is"], [[key, about] for key, about in entries.items()])
+
+
+@main.command(epilog=_example("genbench run quick --out runs"))
+@click.argument("suite", default="quick")
+@_out
+@_device
+@click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Change the suite: budget=0.5, vae.latent=8.")
+@_root
+@_download
+@click.option("--plan", "only_plan", is_flag=True, help="Print what would run, and run nothing.")
+@_as_json
+def run(
+    suite: str,
+    out: Path,
+    device: str,
+    changes: tuple[str, ...],
+    data_root: Path | None,
+    download: bool,
+    only_plan: bool,
+    as_json: bool,
+) -> None:
+    """Train, sample and measure every cell of a SUITE (a name or a TOML file); finished cells are not run again."""
+    from genbench import suite as suites
+
+    wanted = suites.load(suite, list(changes))
+    from genbench.files import writable
+    from genbench.run import plan
+    from genbench.run import run as run_plan
+    from genbench.store import Store
+
+    _check_device(device)
+    store = Store(out)
+    work = plan(wanted, device=device, root=str(data_root) if data_root else None, download=download)
+    if only_plan:
+        rows = [[str(cell), cell.key, "yes" if store.has_record(cell.key) else "no"] for cell in work.cells]
+        if as_json:
+            click.echo(json.dumps({"cells": rows, "skipped": work.skipped}, indent=1))
+        else:
+            _show(["cell", "key", "done"], rows)
+            for name, reason in work.skipped.items():
+                click.echo(f"skipped {name}: {reason}")
+        return
+    writable(out)
+    outcome = run_plan(work, store, say=lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps({
+            "records": [record.key for record in outcome.records],
+            "reused": outcome.reused,
+            "failed": outcome.failed,
+            "skipped": work.skipped,
+        }, indent=1))  # fmt: skip
+    else:
+        from leaderboard.table import print_tables
+
+        print_tables(outcome.records)
+        for name, reason in work.skipped.items():
+            click.echo(f"skipped {name}: {reason}")
+        for name, reason in outcome.failed.items():
+            click.echo(f"FAILED {name}: {reason}", err=True)
+        click.echo(f"{len(outcome.records)} records in {out / 'records'} ({outcome.reused} were there before)")
+    if outcome.failed:
+        sys.exit(1)
+
+
+@main.command(epilog=_example("genbench score samples.npz --against digits"))
+@click.argument("samples")
+@click.option("--against", "dataset", required=True, help="The dataset that stands for the truth.")
+@click.option("--metric", "metrics", multiple=True, help="Only this metric (may be given again).")
+@click.option("--n", default=1000, show_default=True, help="Samples to draw, when SAMPLES is a model.")
+@click.option("--seed", default=0, show_default=True, help="Of the samples, when SAMPLES is a model.")
+@click.option("--weights", type=click.Path(path_type=Path), help="safetensors weights, when SAMPLES is a model.")
+@_device
+@_root
+@_download
+@_as_json
+def score(
+    samples: str,
+    dataset: str,
+    metrics: tuple[str, ...],
+    n: int,
+    seed: int,
+    weights: Path | None,
+    device: str,
+    data_root: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Measure SAMPLES: a folder of images, an .npz/.npy file (NHWC uint8), or a model as module:attribute."""
+    for name in metrics:
+        catalog.reference("metrics", name)
+    from genbench.build import dataset as load_dataset
+    from genbench.data.files import read_samples
+    from genbench.evaluate import evaluate
+
+    data = load_dataset(dataset, root=data_root, download=download)
+    model = None
+    if Path(samples).exists() or Path(samples).suffix in (".npz", ".npy"):
+        x = read_samples(Path(samples), data.spec)
+    elif ":" in samples or samples in catalog.shelf("models"):
+        from genbench.build import build
+        from genbench.sample import sample
+        from genbench.store import load
+
+        model = build(samples, data.spec, seed=seed).to(_check_device(device))
+        if weights:
+            load(model, weights)
+        x = sample(model, n, seed=seed)
+    else:
+        raise Refused(
+            f"{samples!r} is neither a file or folder nor a model; a model is a short name or module:attribute"
+        )
+    table = evaluate(x, data, model=model, metrics=metrics or None)
+    if as_json:
+        import msgspec
+
+        click.echo(json.dumps({m.name: msgspec.to_builtins(m) for m in table.values()}, indent=1))
+    else:
+        _show(
+            ["metric", "value", "95% interval", "protocol", "note"],
+            [
+                [
+                    name,
+                    f"{m.value:.5g}" if m.value is not None else m.status,
+                    f"{m.low:.5g} to {m.high:.5g}" if m.value is not None else "",
+                    m.protocol,
+                    m.reason or m.method,
+                ]
+                for name, m in table.items()
+            ],
+            title=f"{samples} against {dataset}",
+        )
+
+
+@main.command(epilog=_example("genbench publish --records runs/records --out site"))
+@click.option("--records", type=click.Path(path_type=Path), default=Path("runs/records"), show_default=True)
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("site"), show_default=True)
+def publish(records: Path, out: Path) -> None:
+    """Build the static leaderboard from records; prints the path of its page."""
+    from leaderboard.build import build
+
+    if not records.is_dir():
+        raise Refused(f"there is no folder {records}; `genbench run` makes runs/records")
+    click.echo(build(records, out).resolve())
+
+
+@main.command(epilog=_example("genbench doctor --json"))
+@_as_json
+def doctor(as_json: bool) -> None:
+    """What this installation is: versions, devices, ONNX providers, data files and weights that are found."""
+    from genbench.doctor import examine
+
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        for section, entries in found.items():
+            _show([section, ""], [[key, str(value)] for key, value in entries.items()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What this installation is and what it can do."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import genbench
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "seaborn", "safetensors")
+_ONNX = ("onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime")
+
+
+def examine() -> dict[str, dict[str, str]]:
+    """Section -> entry -> finding; nothing here raises, a fault is a finding."""
+    return {
+        "versions": {"genbench": genbench.__version__, "python": platform.python_version(), **_versions(_PACKAGES)},
+        "devices": _devices(),
+        "onnx": {**_versions(_ONNX), "providers": _providers()},
+        "weights": _weights(),
+        "data": _data(),
+    }
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _devices() -> dict[str, str]:
+    import torch
+
+    found = {"cpu": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    else:
+        found["cuda"] = f"none (torch was built for CUDA {torch.version.cuda})" if torch.version.cuda else "none"
+    return found
+
+
+def _providers() -> str:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return f"unavailable: {error}"
+    return ", ".join(onnxruntime.get_available_providers())
+
+
+def _weights() -> dict[str, str]:
+    from genbench import dataset
+    from genbench.catalog import resolve
+    from genbench.errors import Refused
+
+    try:
+        return {"digitnet": f"found, {resolve('extractors', 'digitnet')(dataset('digits').spec).protocol}"}
+    except (Refused, OSError) as error:
+        return {"digitnet": str(error)}
+
+
+def _data() -> dict[str, str]:
+    from genbench.data.root import data_root
+
+    root = data_root(None)
+    there = sorted(p.name for p in Path(root).iterdir()) if Path(root).is_dir() else []
+    return {"folder": str(root), "holds": ", ".join(there) or "nothing"}

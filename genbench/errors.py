@@ -1,0 +1,12 @@
+"""The exceptions that mean: the request cannot be served, and here is why."""
+
+
+class Refused(Exception):
+    """Bad input, said in one sentence: the thing, the value that was wrong, what would be right.
+
+    The command line prints it without a traceback and leaves with exit code 2.
+    """
+
+
+class Undefined(Refused):
+    """The samples are well formed, but the metric has no value for them; the sentence says why."""

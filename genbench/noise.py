@@ -1,0 +1,167 @@
+"""Every random number that a sampler may use: a sampler is a function of its noise.
+
+Symbols: s the seed (64 bits), i the index of an image, k the number of the draw (0, 1, 2, ...), j the block of
+four 32-bit words inside a draw. Block j of draw k of image i under seed s is
+
+    Philox4x32-10(counter = (j, k, i mod 2^32, i div 2^32), key = (s mod 2^32, s div 2^32)),
+
+a pure function of (s, i, k, j). So image i is the same whatever the batch size, the order, the shard, the
+resume point or the device.
+
+Reference: Parallel random numbers: as easy as 1, 2, 3 (Salmon, Moraes, Dror and Shaw, 2011).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the round multipliers of Philox4x32
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85  # the key increments: golden ratio, sqrt(3) - 1
+_MASK = 0xFFFFFFFF
+
+
+class Noise(Protocol):
+    """What a sampler may ask for: `(n, *shape)` draws, in an order that must not depend on the values drawn."""
+
+    n: int
+    device: torch.device
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal draws, float32, `(n, *shape)`."""
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform draws in the open interval (0, 1), float32, `(n, *shape)`."""
+
+
+def derive(seed: int, purpose: str) -> int:
+    """A 64-bit seed for one purpose ("sample", "train", ...), so that purposes never share random numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "little")
+
+
+def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> list[Tensor]:
+    """Philox4x32-10 on four int64 tensors that hold 32-bit words; returns four of the same (broadcast) shape.
+
+    A product of two 32-bit words needs 64 bits: int64 multiplication wraps, and masking the arithmetic shift
+    gives back the true high word.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * _M0, c2 * _M1
+        c0, c1, c2, c3 = (p1 >> 32 & _MASK) ^ c1 ^ k0, p1 & _MASK, (p0 >> 32 & _MASK) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = k0 + _W0 & _MASK, k1 + _W1 & _MASK
+    return [c0, c1, c2, c3]
+
+
+class Streams:
+    """Counter-based noise: one independent stream for each image index.
+
+    Uniforms keep 23 bits, `(word >> 9 + 1/2) / 2^23`: exact in float32, never 0 or 1, so that logarithms are
+    finite; bitwise equal on every device. Normals are Box-Muller in float64, rounded once to float32: equal to one
+    unit in the last place on every device.
+
+    Args:
+        seed: any integer; its lowest 64 bits count.
+        indices: the images that this batch holds, `(n,)`.
+        device: where the draws are wanted.
+    """
+
+    def __init__(self, seed: int, indices: Tensor | Iterable[int], device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        # Metal has no float64; there the words are drawn on the CPU and the float32 result travels.
+        self._home = torch.device("cpu") if self.device.type == "mps" else self.device
+        if not isinstance(indices, Tensor):
+            indices = torch.tensor(list(indices), dtype=torch.int64)
+        self.indices = indices.to(self._home, torch.int64)
+        self.n = len(self.indices)
+        self.draws = 0
+        self._key = (seed & _MASK, seed >> 32 & _MASK)
+
+    def _words(self, count: int) -> list[Tensor]:
+        """The next draw: `count` blocks of four words an image, four tensors `(n, count)`."""
+        block = torch.arange(count, device=self._home)[None, :]
+        low, high = self.indices[:, None] & _MASK, self.indices[:, None] >> 32 & _MASK
+        draw = torch.full((), self.draws, dtype=torch.int64, device=self._home)
+        self.draws += 1
+        return philox([block, draw, low, high], self._key)
+
+    def uniform(self, *shape: int) -> Tensor:
+        size = math.prod(shape)
+        words = torch.stack(self._words(-(-size // 4)), dim=-1).flatten(1)[:, :size]
+        return (((words >> 9).float() + 0.5) * 2.0**-23).reshape(self.n, *shape).to(self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        size = math.prod(shape)
+        w = [(word.double() + 0.5) * 2.0**-32 for word in self._words(-(-size // 4))]
+        values = []
+        for radius, angle in ((w[0], w[1]), (w[2], w[3])):
+            length = torch.sqrt(-2.0 * torch.log(radius))
+            values += [length * torch.cos(2.0 * math.pi * angle), length * torch.sin(2.0 * math.pi * angle)]
+        return torch.stack(values, dim=-1).flatten(1)[:, :size].reshape(self.n, *shape).float().to(self.device)
+
+
+class Recorded:
+    """Draws from another source and keeps what it drew, in order, in `tensors` and `kinds`."""
+
+    def __init__(self, source: Noise) -> None:
+        self.n, self.device = source.n, source.device
+        self.tensors: list[Tensor] = []
+        self.kinds: list[str] = []
+        self._source = source
+
+    def _keep(self, kind: str, drawn: Tensor) -> Tensor:
+        self.kinds.append(kind)
+        self.tensors.append(drawn)
+        return drawn
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._keep("normal", self._source.normal(*shape))
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._keep("uniform", self._source.uniform(*shape))
+
+
+class Replay:
+    """Hands back given tensors in order; under `torch.export` they are the graph's inputs."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        if not tensors:
+            raise ValueError("Replay needs at least one tensor: the batch size is read from it")
+        self.n, self.device = tensors[0].shape[0], tensors[0].device
+        self._tensors = tensors
+        self.draws = 0
+
+    def _next(self, shape: tuple[int, ...]) -> Tensor:
+        if self.draws == len(self._tensors):
+            raise ValueError(f"the sampler asks for draw {self.draws}, the replay holds {len(self._tensors)}")
+        tensor = self._tensors[self.draws]
+        if tuple(tensor.shape[1:]) != shape:
+            raise ValueError(f"draw {self.draws} is asked for as {shape}, recorded as {tuple(tensor.shape[1:])}")
+        self.draws += 1
+        return tensor
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._next(shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._next(shape)
+
+
+def categorical(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Inverse-CDF draw from `softmax(logits)` over the last axis.
+
+    Args:
+        logits: `(..., K)`.
+        uniform: `(...)` in (0, 1).
+
+    Returns:
+        int64 `(...)` in 0..K-1: the number of cumulative probabilities (the last left out) that are <= the uniform.
+    """
+    cumulative = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)
+    return (cumulative[..., :-1] <= uniform.double()[..., None]).sum(dim=-1)

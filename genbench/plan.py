@@ -1,0 +1,164 @@
+"""A suite becomes cells; a cell knows the keys of what it will make.
+
+The key of the weights hashes all that can change them: code, configuration, recipe, data, seed, device class, torch.
+The key of the record hashes that and all that can change the measurements. Notes, names of suites and times are in
+neither, so that two suites that ask for the same cell share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import torch
+
+from genbench import build, catalog, provenance
+from genbench.suite import Settings, Suite, split_label
+from genbench.types import Dataset, Model, Recipe, Refused
+
+REAL = "real"  # the reference row of every dataset: training images, measured as if they were samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One model on one dataset under one training seed."""
+
+    data: Dataset
+    data_name: str
+    model: str  # the label: a name, with overrides in brackets
+    seed: int
+    settings: Settings
+    config: Any = None  # the model's configuration; None for the reference row
+    recipe: Recipe | None = None
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.data_name} / {self.model} / seed {self.seed}"
+
+    @property
+    def name(self) -> str:
+        """The model's name without the overrides."""
+        return split_label(self.model)[0]
+
+    @cached_property
+    def model_class(self) -> type[Model]:
+        return build.model_class(self.name)
+
+    @cached_property
+    def plain_config(self) -> dict[str, Any]:
+        return {} if self.config is None else plain(self.config)
+
+    @cached_property
+    def code(self) -> str:
+        """Digest of the sources that define the model and its training."""
+        own = [] if self.config is None else [self.model_class.__module__, "genbench.train"]
+        return provenance.code_digest(own)
+
+    @cached_property
+    def weights_key(self) -> str:
+        spec = self.data.spec
+        return provenance.digest({
+            "model": None if self.config is None else catalog.reference("models", self.name),
+            "config": self.plain_config,
+            "recipe": self.recipe and plain(self.recipe),
+            "code": self.code,
+            "data": [self.data.checksum("train"), list(spec.shape), spec.levels, spec.classes],
+            "law": self.law_code,
+            "seed": self.seed,
+            "precision": self.settings.precision,
+            "device": self.device.partition(":")[0],
+            "torch": torch.__version__,
+        })[:16]  # fmt: skip
+
+    @cached_property
+    def law_code(self) -> str | None:
+        return provenance.code_digest([type(self.data.spec.law).__module__]) if self.data.spec.law else None
+
+    @cached_property
+    def key(self) -> str:
+        metrics = catalog.shelf("metrics")
+        extractor = catalog.reference("extractors", self.data.extractor)
+        measuring = ["genbench.run", extractor.partition(":")[0], *(m.partition(":")[0] for m in metrics.values())]
+        return provenance.digest({
+            "weights": self.weights_key,
+            "data": self.data.checksum("test"),
+            "samples": self.settings.samples,
+            "likelihood_images": self.settings.likelihood_images,
+            "code": provenance.code_digest(measuring),
+        })[:16]  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """What will run, and what will not, with the reason."""
+
+    cells: list[Cell] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A frozen dataclass as plain JSON content."""
+    return msgspec.to_builtins(asdict(settings))  # type: ignore[no-any-return]
+
+
+def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download: bool = False) -> Plan:
+    """Expands a suite. All names and fields are checked here, before anything runs.
+
+    A model that cannot serve a dataset is skipped with its own reason. Every dataset starts with its reference row.
+    """
+    _check_sections(suite)
+    result, loaded, seen = Plan(), dict[str, Dataset](), set[str]()
+    for group in suite.group:
+        settings = suite.settings(group)
+        for data_name in group.datasets:
+            if data_name not in loaded:
+                loaded[data_name] = build.dataset(data_name, root=root, download=download)
+            for cell in _cells(suite, group.models, loaded[data_name], data_name, settings, device, result.skipped):
+                if str(cell) not in seen:
+                    seen.add(str(cell))
+                    result.cells.append(cell)
+    return result
+
+
+def _cells(
+    suite: Suite,
+    models: list[str],
+    data: Dataset,
+    data_name: str,
+    settings: Settings,
+    device: str,
+    skipped: dict[str, str],
+) -> Iterator[Cell]:
+    yield Cell(data=data, data_name=data_name, model=REAL, seed=0, settings=settings, device=device)
+    for label in models:
+        name, overrides = split_label(label)
+        if reason := build.model_class(name).supports(data.spec):
+            skipped[f"{data_name} / {label}"] = reason
+            continue
+        config = build.configure(name, data.spec, {**suite.config.get(name, {}), **overrides})
+        recipe = build.recipe(name, data.spec, settings.budget, suite.recipe.get(name, {}))
+        for seed in suite.seeds:
+            yield Cell(
+                data=data,
+                data_name=data_name,
+                model=label,
+                seed=seed,
+                settings=settings,
+                config=config,
+                recipe=recipe,
+                device=device,
+            )
+
+
+def _check_sections(suite: Suite) -> None:
+    """A `[config.X]` for a model that the suite does not run is a misspelling, not a wish."""
+    names = {split_label(label)[0] for group in suite.group for label in group.models}
+    for section, content in (("config", suite.config), ("recipe", suite.recipe)):
+        for name in content:
+            if name not in names:
+                raise Refused(
+                    f"[{section}.{name}]: the suite runs no model {name!r}{catalog.did_you_mean(name, names)}"
+                )

@@ -1,0 +1,157 @@
+"""What to run: a suite is datasets x models x seeds x settings, written in TOML, validated before anything starts.
+
+about = "one line"
+seeds = [0, 1, 2]                 # training seeds
+[[group]]
+datasets = ["digits"]
+models = ["vae", "gan[loss=saturating]"]
+budget = 0.1                      # of the models' own recipes
+[config.vae]                      # fields of a model's Config, on every dataset
+latent = 8
+[recipe.vae]                      # fields of its Recipe
+steps = 300
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from genbench.catalog import did_you_mean
+from genbench.errors import Refused
+
+_LABEL = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<overrides>[^\[\]]+)\])?\Z")
+Budget = Annotated[float, Meta(gt=0, le=1000)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much to measure; a group's own value goes before the suite's."""
+
+    budget: Budget = 1.0
+    samples: Count = 1000
+    likelihood_images: Count = 1000
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every model of the group on every dataset of the group."""
+
+    datasets: Annotated[list[str], Meta(min_length=1)]
+    models: Annotated[list[str], Meta(min_length=1)]
+    budget: Budget | None = None
+    samples: Count | None = None
+    likelihood_images: Count | None = None
+    precision: Literal["float32", "bf16"] | None = None
+
+
+class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A validated suite."""
+
+    about: str = ""
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, lt=2**32)]], Meta(min_length=1)] = [0]
+    budget: Budget = 1.0
+    samples: Count = 1000
+    likelihood_images: Count = 1000
+    precision: Literal["float32", "bf16"] = "float32"
+    group: Annotated[list[Group], Meta(min_length=1)]
+    config: dict[str, dict[str, Any]] = {}
+    recipe: dict[str, dict[str, Any]] = {}
+
+    def settings(self, group: Group) -> Settings:
+        """The settings in force for a group."""
+        names = Settings.__struct_fields__
+        own = {name: getattr(group, name) for name in names}
+        return Settings(**{name: getattr(self, name) if own[name] is None else own[name] for name in names})
+
+
+def names() -> dict[str, str]:
+    """The suites that come with genbench, each with what it says of itself."""
+    folder = resources.files("genbench") / "suites"
+    found = {}
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".toml"):
+            found[file.name.removesuffix(".toml")] = str(tomllib.loads(file.read_text("utf-8")).get("about", ""))
+    return found
+
+
+def load(name: str, changes: list[str] | None = None) -> Suite:
+    """A suite by name or by the path of a TOML file.
+
+    Args:
+        changes: `a.b=c` each: `budget=0.5`, `seeds=[0,1]`, `vae.latent=8` (a model's Config),
+            `vae.recipe.steps=100` (its Recipe).
+    """
+    path = Path(name)
+    if name.endswith(".toml") or path.is_file():
+        if not path.is_file():
+            raise Refused(f"there is no suite file {name}")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    elif name in names():
+        text = (resources.files("genbench") / "suites" / f"{name}.toml").read_text("utf-8")
+    else:
+        raise Refused(f"unknown suite {name!r}{did_you_mean(name, names())}")
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Refused(f"suite {name} is not valid TOML: {error}") from None
+    for change in changes or []:
+        _change(content, change)
+    try:
+        return msgspec.convert(content, Suite)
+    except msgspec.ValidationError as error:
+        raise Refused(f"suite {name}: {_explain(str(error))}") from None
+
+
+def _change(content: dict[str, Any], change: str) -> None:
+    target, equals, value = change.partition("=")
+    parts = target.split(".")
+    if not equals or not all(parts) or len(parts) > 3 or (len(parts) == 3 and parts[1] != "recipe"):
+        raise Refused(f"--set {change!r} is not of the form name=value, model.field=value or model.recipe.field=value")
+    if len(parts) == 1:
+        content[target] = parse(value)
+        for group in content.get("group", []):  # what the command line says goes before what a group says
+            if isinstance(group, dict):
+                group.pop(target, None)
+        return
+    section = content.setdefault("recipe" if len(parts) == 3 else "config", {})
+    section.setdefault(parts[0], {})[parts[-1]] = parse(value)
+
+
+def parse(text: str) -> Any:
+    """A TOML value; what is none is a string, so that `loss=saturating` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(message: str) -> str:
+    """msgspec's sentence, with the names that would have been right behind an unknown one."""
+    unknown = re.match(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `(?P<path>[^`]*)`)?", message)
+    if not unknown:
+        return message
+    fields = Group.__struct_fields__ if unknown["path"] else Suite.__struct_fields__
+    where = f" in {unknown['path']}" if unknown["path"] else ""
+    return f"unknown key {unknown['field']!r}{where}{did_you_mean(unknown['field'], list(fields))}"
+
+
+def split_label(label: str) -> tuple[str, dict[str, Any]]:
+    """`gan[loss=saturating]` to the name and the overrides of its Config."""
+    match = _LABEL.match(label)
+    if not match:
+        raise Refused(f"model {label!r} is not of the form name or name[field=value,...]")
+    overrides = {}
+    for part in (match["overrides"] or "").split(","):
+        if part:
+            field, equals, value = part.partition("=")
+            if not equals:
+                raise Refused(f"model {label!r}: {part!r} is not of the form field=value")
+            overrides[field.strip()] = parse(value.strip())
+    return match["name"].strip(), overrides

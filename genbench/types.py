@@ -1,0 +1,298 @@
+"""The contracts: what a dataset says of itself, what a model offers, what a metric declares.
+
+Symbols: n the batch, (C, H, W) an image's shape, D its number of values, x an integer image or a point, p the law
+of the data, q the law of a model. Likelihoods are in nats of the integer image (densities for points).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genbench.errors import Refused
+from genbench.noise import Noise, Streams, derive
+from genbench.record import Axis, Better, Kind, Measurement, Needs
+
+__all__ = [
+    "Accounting", "Axis", "Batch", "Better", "DataSpec", "Dataset", "Extractor", "History", "Kind", "Law",
+    "Measurement", "Metric", "Model", "Needs", "Noise", "Recipe", "Refused", "Split", "Step",
+]  # fmt: skip
+
+Split = Literal["train", "validation", "test"]
+
+
+class Law(Protocol):
+    """A generating law that is known exactly."""
+
+    n_modes: int
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Nats, float64 `(n,)`: log mass of integer images, log density of points."""
+
+    def sample(self, noise: Noise) -> Tensor:
+        """Draws as a pure function of the noise: uint8 images or float32 points, `(n, *shape)`."""
+
+    def modes(self, x: Tensor) -> Tensor:
+        """int64 `(n,)`: the mode that each x belongs to, -1 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """What a model may know before it sees data."""
+
+    shape: tuple[int, ...]  # (C, H, W) for images, (D,) for points
+    levels: int | None  # values a channel takes: 2, 17, 256; None for continuous points
+    classes: int | None = None  # labels, if any
+    law: Law | None = field(default=None, compare=False, repr=False)  # the generating law, where it is known
+
+    @property
+    def dim(self) -> int:
+        """D, the number of values of one x."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def is_image(self) -> bool:
+        return self.levels is not None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training examples: `x` uint8 `(n, C, H, W)` or float32 `(n, D)`; `labels` int64 `(n,)` or None."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the training stands, and the only randomness that `losses` may use.
+
+    `noise` has as many rows as the batch; it is a pure function of (seed, index), so resuming needs no state.
+    """
+
+    index: int
+    total: int
+    noise: Noise
+
+    @property
+    def progress(self) -> float:
+        """In [0, 1)."""
+        return self.index / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The training that suits a model on a dataset; everything here belongs to the loop, not to the model."""
+
+    steps: int
+    batch_size: int | None  # None: the whole training set in every step (closed-form models)
+    ema: float | None = None  # decay of the weights' exponential moving average, which then does the sampling
+    clip: float | None = None  # largest gradient norm of a group
+    warmup: int = 0  # steps over which the learning rate grows linearly
+    schedule: Literal["constant", "cosine", "linear"] = "constant"  # the learning rate after the warm-up
+
+    def learning_rate_factor(self, index: int) -> float:
+        """What the optimizers' own learning rates are multiplied by at a step."""
+        if index < self.warmup:
+            return (index + 1) / self.warmup
+        fraction = (index - self.warmup) / max(1, self.steps - self.warmup)
+        if self.schedule == "cosine":
+            return 0.5 * (1.0 + float(torch.cos(torch.tensor(torch.pi * fraction, dtype=torch.float64))))
+        return 1.0 - fraction if self.schedule == "linear" else 1.0
+
+
+class Model(nn.Module):
+    """A generative model: a protocol with a thin base. A subclass defines what it has and nothing else.
+
+    Class attributes: `family` its leaf in the taxonomy; `likelihood` the kind of number that `log_prob` returns, or
+    None (an instance may narrow it, when its configuration decides); `Config` its frozen dataclass, with
+    `Config.for_data(spec)`; `capabilities` the optional methods it has ("conditional", "encode", "reconstruct").
+    """
+
+    family: ClassVar[str]
+    likelihood: Kind | None = None
+    Config: ClassVar[type]
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    control: ClassVar[bool] = False  # True for what only gives the tables their floor and ceiling
+
+    def __init__(self, data: DataSpec, config: Any) -> None:
+        super().__init__()
+        if reason := self.supports(data):
+            raise Refused(f"{type(self).__name__} cannot serve this dataset: {reason}")
+        self.data = data
+        self.config = config
+
+    @classmethod
+    def supports(cls, data: DataSpec) -> str | None:
+        """None, or the reason why this model cannot serve such data."""
+        return None
+
+    @classmethod
+    def recipe(cls, data: DataSpec) -> Recipe:
+        """The training that suits such data at budget 1."""
+        raise NotImplementedError
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """One optimizer for each group of parameters; the loop steps the group that `losses` yields."""
+        return {}
+
+    def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        """Yields `(group, loss)` in update order; the loop takes one optimizer step for each yield.
+
+        Each loss is computed after the update of the one before it. Never yield inside `no_grad`; no graph
+        straddles a yield; what must survive a restart lives in buffers. `self.log(name=value)` adds a curve.
+        """
+        raise NotImplementedError
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        """`noise.n` samples: uint8 `(n, C, H, W)` in 0..levels-1, or float32 `(n, D)`."""
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        """Nats of the integer image (of the density, for points), `(n,)`, of the kind `likelihood` says."""
+        raise Refused(f"{type(self).__name__} defines no likelihood")
+
+    def log(self, **values: Tensor | float) -> None:
+        """Adds values to the training curves; the loop collects them after each step."""
+        self.__dict__.setdefault("_logged", {}).update(
+            {name: value.detach() if isinstance(value, Tensor) else value for name, value in values.items()}
+        )
+
+    def report(self) -> dict[str, float]:
+        """Numbers about the trained model that belong into its record (codebook usage, say)."""
+        return {}
+
+    def refuse_labels(self, labels: Tensor | None) -> None:
+        """For unconditional models: labels are an error, not a hint to ignore."""
+        if labels is not None:
+            raise Refused(f"{type(self).__name__} is not conditional: it takes no labels")
+
+
+@dataclass
+class Accounting:
+    """What a training took, summed over interruptions."""
+
+    seconds: float = 0.0
+    images: int = 0
+    steps: int = 0
+    flops: float | None = 0.0
+
+
+class History(dict[str, dict[str, list[float]]]):
+    """The training curves: name -> {"steps": [...], "values": [...]}, means over equal windows of steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounting = Accounting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Integer images or points in three splits that never overlap.
+
+    `x` maps a split to uint8 `(n, C, H, W)` or float32 `(n, D)`; `y` a split to int64 `(n,)`, empty where there
+    are no labels. `extractor` names the feature extractor that suits the data.
+    """
+
+    name: str
+    spec: DataSpec
+    x: Mapping[str, Tensor]
+    y: Mapping[str, Tensor] = field(default_factory=dict)
+    extractor: str = "pixels"
+    about: str = ""
+
+    def images(self, split: Split = "train") -> Tensor:
+        """The images (or points) of a split."""
+        return self.x[self._known(split)]
+
+    def labels(self, split: Split = "train") -> Tensor | None:
+        """The labels of a split, or None."""
+        return self.y.get(self._known(split))
+
+    def _known(self, split: str) -> str:
+        if split not in self.x:
+            raise Refused(f"dataset {self.name} has no split {split!r}; it has {', '.join(self.x)}")
+        return split
+
+    def checksum(self, split: Split = "train") -> str:
+        """sha256 over shape, type, bytes and labels of a split."""
+        x, y = self.images(split), self.labels(split)
+        digest = hashlib.sha256(f"{tuple(x.shape)} {x.dtype}".encode())
+        digest.update(x.contiguous().numpy().tobytes())
+        if y is not None:
+            digest.update(y.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def law(self) -> Law:
+        """The generating law; refused where it is not known."""
+        if self.spec.law is None:
+            raise Refused(f"the law of dataset {self.name} is not known; glyphs, ring8, grid25 have one")
+        return self.spec.law
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, float64 `(n,)`."""
+        return self.law.log_prob(x)
+
+    def modes(self, x: Tensor) -> Tensor:
+        """The mode that each x belongs to, -1 for none."""
+        return self.law.modes(x)
+
+    def draw(self, n: int, seed: int = 0) -> Tensor:
+        """Fresh draws from the law, `(n, *shape)`; never those of a split."""
+        return self.law.sample(Streams(derive(seed, "draw"), torch.arange(n)))
+
+    def entropy(self, n: int = 20_000, seed: int = 0) -> tuple[float, float]:
+        """H(p) in nats and its standard error: the Monte Carlo mean of exact terms -log p(x), x drawn from p."""
+        chunks = torch.arange(n).split(1000)
+        terms = torch.cat([
+            -self.log_prob(self.law.sample(Streams(derive(seed, "entropy"), chunk))) for chunk in chunks
+        ])  # fmt: skip
+        return terms.mean().item(), (terms.std() / n**0.5).item()
+
+
+class Extractor(Protocol):
+    """Images (or points) to features; built as `SomeExtractor(spec)`, refuses a spec that it cannot serve."""
+
+    protocol: str  # its name with the head of its weights' hash, "digitnet@3f2a"; "pixels" where there are none
+
+    def features(self, x: Tensor) -> np.ndarray:
+        """float32 `(n, d)`."""
+
+    def probabilities(self, x: Tensor) -> np.ndarray | None:
+        """Class probabilities `(n, K)`, or None where the extractor does not classify."""
+
+    def classes(self, x: Tensor) -> np.ndarray | None:
+        """The class of each image, int64 `(n,)` in 0..spec.classes-1, or None where it does not classify."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What a metric declares beside its function.
+
+    `fn` takes keyword-only `real=` and `fake=` (or what `needs` says) and returns a float. `interval` names how its
+    interval is found: "jackknife" (delete-a-group), "wilson" (a share of n independent trials), "t" (a mean).
+    "t" and "wilson" work on `terms`, which takes what `fn` takes and returns the `(n,)` values (booleans, for a share)
+    whose mean is the metric; for `needs="nats"` and `"bits"` they are `real` itself. "jackknife" calls `fn` with a
+    group left out each time, or asks `replicates` for a `genbench.stats.Replicates` if there is a shorter way.
+    `range` bounds the interval; under "jackknife" (0, 1) marks a share.
+    """
+
+    fn: Callable[..., Any]
+    axis: Axis
+    better: Better
+    needs: Needs
+    interval: Literal["jackknife", "wilson", "t"]
+    unit: str = ""
+    version: int = 1
+    min_samples: int = 2
+    range: tuple[float, float] = (-math.inf, math.inf)
+    terms: Callable[..., Any] | None = None
+    replicates: Callable[..., Any] | None = None
