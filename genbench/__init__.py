@@ -1,7 +1,7 @@
 """Quality, speed and diversity of generative models, measured under one set of rules.
 
     data    = genbench.dataset("digits")
-    model   = genbench.build("vae", data.spec, seed=0)
+    model   = genbench.construct("vae", data.spec, seed=0)
     history = genbench.train(model, data, steps=500, seed=0)
     images  = genbench.sample(model, 1000, seed=0)
     table   = genbench.evaluate(images, data, model=model)
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genbench import metrics as metrics
-    from genbench.build import build as build
-    from genbench.build import dataset as dataset
+    from genbench.construct import build as build
+    from genbench.construct import dataset as dataset
     from genbench.errors import Refused as Refused
     from genbench.evaluate import evaluate as evaluate
     from genbench.likelihood import likelihood as likelihood
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "build": "genbench.build",
-    "dataset": "genbench.build",
+    "build": "genbench.construct",
+    "dataset": "genbench.construct",
     "train": "genbench.train",
     "sample": "genbench.sample",
     "likelihood": "genbench.likelihood",

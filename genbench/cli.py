@@ -147,7 +147,7 @@ def run(
             "skipped": work.skipped,
         }, indent=1))  # fmt: skip
     else:
-        from leaderboard.table import print_tables
+        from leaderboard.terminal import print_tables
 
         print_tables(outcome.records)
         for name, reason in work.skipped.items():
@@ -185,7 +185,7 @@ def score(
     """Measure SAMPLES: a folder of images, an .npz/.npy file (NHWC uint8), or a model as module:attribute."""
     for name in metrics:
         catalog.reference("metrics", name)
-    from genbench.build import dataset as load_dataset
+    from genbench.construct import dataset as load_dataset
     from genbench.data.files import read_samples
     from genbench.evaluate import evaluate
 
@@ -194,7 +194,7 @@ def score(
     if Path(samples).exists() or Path(samples).suffix in (".npz", ".npy"):
         x = read_samples(Path(samples), data.spec)
     elif ":" in samples or samples in catalog.shelf("models"):
-        from genbench.build import build
+        from genbench.construct import build
         from genbench.sample import sample
         from genbench.store import load
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import torch
 
-from genbench import build, catalog, provenance
+from genbench import catalog, construct, provenance
 from genbench.suite import Settings, Suite, split_label
 from genbench.types import Dataset, Model, Recipe, Refused
 
@@ -45,7 +45,7 @@ class Cell:
 
     @cached_property
     def model_class(self) -> type[Model]:
-        return build.model_class(self.name)
+        return construct.model_class(self.name)
 
     @cached_property
     def plain_config(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download
         settings = suite.settings(group)
         for data_name in group.datasets:
             if data_name not in loaded:
-                loaded[data_name] = build.dataset(data_name, root=root, download=download)
+                loaded[data_name] = construct.dataset(data_name, root=root, download=download)
             for cell in _cells(suite, group.models, loaded[data_name], data_name, settings, device, result.skipped):
                 if str(cell) not in seen:
                     seen.add(str(cell))
@@ -135,11 +135,11 @@ def _cells(
     yield Cell(data=data, data_name=data_name, model=REAL, seed=0, settings=settings, device=device)
     for label in models:
         name, overrides = split_label(label)
-        if reason := build.model_class(name).supports(data.spec):
+        if reason := construct.model_class(name).supports(data.spec):
             skipped[f"{data_name} / {label}"] = reason
             continue
-        config = build.configure(name, data.spec, {**suite.config.get(name, {}), **overrides})
-        recipe = build.recipe(name, data.spec, settings.budget, suite.recipe.get(name, {}))
+        config = construct.configure(name, data.spec, {**suite.config.get(name, {}), **overrides})
+        recipe = construct.recipe(name, data.spec, settings.budget, suite.recipe.get(name, {}))
         for seed in suite.seeds:
             yield Cell(
                 data=data,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench import images, provenance
-from genbench.build import build_configured
+from genbench.construct import build_configured
 from genbench.catalog import reference
 from genbench.evaluate import evaluate
 from genbench.files import locked, sha256

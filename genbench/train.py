@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from genbench import files
 from genbench.noise import Streams, derive
@@ -46,6 +47,23 @@ class _Curves:
                 curve["steps"].append(index + 1)
                 curve["values"].append(sum_ / count)
             self.sums.clear()
+
+
+class _Flops(TorchDispatchMode):
+    """Adds up the floating-point operations of matrix products, convolutions and attention, backward included.
+
+    torch's own counter also tracks modules by hooks, which do not bear a gradient inside a loss.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (count := flop_registry.get(func._overloadpacket)) is not None:
+            self.total += count(*args, **(kwargs or {}), out_val=out)
+        return out
 
 
 class _Batches:
@@ -198,7 +216,7 @@ class _Run:
         step = Step(index, self.recipe.steps, Streams(self.noise_seed, rows, self.device))
         factor = self.recipe.learning_rate_factor(index)
         known = self.state.groups in self.state.flops_by_groups
-        counter = nullcontext() if known else FlopCounterMode(display=False)
+        counter = nullcontext() if known else _Flops()
         logged: list[tuple[str, Tensor | float]] = []
         with counter:
             losses = self.model.losses(self.batches[index], step)
@@ -213,8 +231,8 @@ class _Run:
         self.pending.append((index, logged))
         name = self.state.groups = ",".join(name for name, _ in logged if name in self.optimizers)
         self.state.steps_by_groups[name] = self.state.steps_by_groups.get(name, 0) + 1
-        if isinstance(counter, FlopCounterMode):
-            self.state.flops_by_groups[name] = float(counter.get_total_flops())
+        if isinstance(counter, _Flops):
+            self.state.flops_by_groups[name] = counter.total
         if self.average:
             # Without the ramp the average would remember the initial weights for 1 / (1 - decay) steps.
             decay = min(self.recipe.ema or 0.0, (1 + index) / (10 + index))

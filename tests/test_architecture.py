@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
     0: ["errors", "types", "noise", "images", "catalog", "record", "stats", "files", "progress"],
-    1: ["data", "features", "metrics", "speed", "build", "train", "sample", "likelihood", "store", "provenance", "suite"],
+    1: [
+        "data",
+        "features",
+        "metrics",
+        "speed",
+        "construct",
+        "train",
+        "sample",
+        "likelihood",
+        "store",
+        "provenance",
+        "suite",
+    ],
     2: ["evaluate"],
     3: ["plan", "run", "doctor", "conformance"],
     4: ["cli"],

@@ -71,12 +71,13 @@ WORLDS = {"binary 3x3": ((1, 3, 3), 2), "ternary 2x2": ((1, 2, 2), 3)}
 class Row:
     """How a model is put through the contract: small enough for many training steps a second.
 
-    `sum_at_least`: what the bounds over a small space must add up to after a short training. `reach`, `grid`: half the
+    `warm`: training steps after which samples of different noise differ visibly. `sum_at_least`: what the bounds over a small space must add up to after a short training. `reach`, `grid`: half the
     width and the points per side of the grid over which a density on points is integrated.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     steps: int = 150
+    warm: int = 3
     sum_at_least: float = 0.3
     reach: float = 4.0
     grid: int = 201
@@ -92,15 +93,15 @@ MODELS: dict[str, Row] = {
     "rbm": Row(),
     "gan": Row(),
     "gan[loss=saturating]": Row(),
-    "dcgan": Row(),
+    "dcgan": Row(warm=60),
     "wgan-gp": Row(),
     "ddpm": Row(),
     "ddpm[sampler=ddim]": Row(),
     "flow-matching": Row(),
     "truth": Row(),
     "copycat": Row(),
-    "narrow-kernels": Row(),
-    "mostly-noise": Row(),
+    "narrow-kernels": Row(config={"scale": 0.2}),
+    "mostly-noise": Row(reach=25.0, grid=1001),
     "independent": Row(),
     "gaussian": Row(),
 }

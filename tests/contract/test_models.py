@@ -3,14 +3,15 @@
 import copy
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
 from scipy import stats
 
 import genbench
-from genbench import build as build_module
-from genbench import catalog
+from genbench import catalog, construct
+
 from genbench.noise import Recorded, Replay, Streams
 from genbench.plan import split_label
 from genbench.store import load, write_weights
@@ -29,7 +30,7 @@ SPACES = {
 def make(label: str, spec: DataSpec, seed: int = 0):
     """A model of the table for such data; skips the test where the model says that it cannot."""
     name, overrides = split_label(label)
-    if reason := build_module.model_class(name).supports(spec):
+    if reason := construct.model_class(name).supports(spec):
         pytest.skip(reason)
     return genbench.build(name, spec, seed=seed, **{**MODELS[label].config, **overrides})
 
@@ -192,7 +193,7 @@ def test_same_noise_same_images(label, space, tmp_path):
     spec = SPACES[space]
     data = some_dataset(spec)
     model = make(label, spec)
-    recipe = dataclasses.replace(model.recipe(spec), steps=min(3, model.recipe(spec).steps))
+    recipe = dataclasses.replace(model.recipe(spec), steps=min(MODELS[label].warm, model.recipe(spec).steps))
     if recipe.batch_size:
         recipe = dataclasses.replace(recipe, batch_size=20)
     genbench.train(model, data, recipe=recipe, progress=False)
@@ -241,7 +242,7 @@ def test_resumed_training_is_bitwise_the_same(label, space, tmp_path, monkeypatc
         recipe = dataclasses.replace(recipe, batch_size=20)
     genbench.train(model, data, recipe=recipe, progress=False)
 
-    monkeypatch.setattr("genbench.train._FLUSH", 1)
+    monkeypatch.setattr(sys.modules["genbench.train"], "_FLUSH", 1)
     for stop in {1, steps // 2, steps - 1} - {0, steps}:
         path = tmp_path / f"{stop}.pt"
         other = make(label, spec)

@@ -1,0 +1,1 @@
+"""Datasets, one file each: a function that returns a `genbench.types.Dataset`."""

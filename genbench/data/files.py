@@ -1,0 +1,274 @@
+"""Images from a folder, an `.npz` or an `.npy` of anybody's making, as a dataset or as samples to be scored.
+
+Such files are hostile until shown otherwise: nothing is unpickled, sizes are checked before memory is taken,
+links do not lead out of the folder, and whatever is not plainly 8-bit grey or colour is refused rather than
+converted, because a conversion would change the numbers in silence.
+
+As a dataset an image's split is a matter of its pixels alone: the hash of its content modulo 10 is 0 for
+validation, 1 or 2 for test. So adding files moves no image, and two copies of an image are never in different
+splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import mimetypes
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import IO, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genbench.errors import Refused
+from genbench.types import Dataset, DataSpec
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+KINDS = {"L": 1, "RGB": 3}  # PIL's names for 8-bit grey and 8-bit colour, and their channels
+MAX_SIDE = 4096
+MAX_FILE_BYTES = 64 * 2**20  # of one image file
+MAX_FILES = 2_000_000
+MAX_BYTES = 8 * 2**30  # of all pixels together
+_PIECE = 2**24
+
+
+def folder(path: str) -> Dataset:
+    """A folder of images of one size, with its subfolders; 8-bit PNG, JPEG, BMP or WEBP."""
+    place = Path(path)
+    if not path or not place.is_dir():
+        raise Refused(f"folder:{path} is not a folder; write folder:PATH with the path of a folder of images")
+    return _dataset(f"folder:{place.resolve().name}", _read_folder(place))
+
+
+def npz(path: str) -> Dataset:
+    """Images from an `.npz` (its `arr_0`) or `.npy`: uint8, `(n, H, W, C)`."""
+    place = Path(path)
+    return _dataset(f"npz:{place.name}", _images(_read_array(place), place.name))
+
+
+def read_samples(path: Path | str, spec: DataSpec) -> Tensor:
+    """Samples from a folder of images, an `.npz` (its `arr_0`) or an `.npy`, checked against the data they imitate.
+
+    Args:
+        path: for images a folder or uint8 `(n, H, W, C)`; for points float32 `(n, D)`.
+
+    Returns:
+        uint8 `(n, C, H, W)` in 0..levels-1, or float32 `(n, D)`.
+    """
+    place = Path(path)
+    if not spec.is_image:
+        points = _read_array(place)
+        if points.dtype != np.float32 or points.ndim != 2:
+            raise Refused(f"{place.name} holds {_describe(points)}; points are float32 (n, {spec.dim})")
+        if points.shape[1] != spec.dim:
+            raise Refused(f"{place.name} holds {_describe(points)}; the data is (n, {spec.dim})")
+        if not len(points):
+            raise Refused(f"{place.name} holds no points")
+        if not np.isfinite(points).all():
+            raise Refused(f"{place.name} holds values that are not finite numbers")
+        return torch.from_numpy(points)
+    channels, height, width = spec.shape
+    images = _read_folder(place) if place.is_dir() else _images(_read_array(place), place.name)
+    if images.shape[1:] != (height, width, channels):
+        raise Refused(
+            f"{place.name!r} holds {_describe(images)}; the data has height {height}, width {width}, "
+            f"{channels} channel{'s' * (channels > 1)}: (n, {height}, {width}, {channels})"
+        )
+    levels = spec.levels or 0
+    if images.max() >= levels:
+        raise Refused(
+            f"{place.name!r} holds the value {images.max()}; the data has the {levels} levels 0 to {levels - 1}, "
+            "not stretched"
+        )
+    return _nchw(images)
+
+
+def _nchw(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _dataset(name: str, images: np.ndarray) -> Dataset:
+    """Three splits of uint8 `(n, H, W, C)` by content."""
+    x = _nchw(images)
+    digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in x]
+    order = sorted(range(len(x)), key=digests.__getitem__)
+    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    for row in order:
+        bucket = int.from_bytes(digests[row][:8], "big") % 10
+        rows["validation" if bucket == 0 else "test" if bucket <= 2 else "train"].append(row)
+    for split, members in rows.items():
+        if not members:
+            raise Refused(
+                f"{name} has {len(x)} images ({len(set(digests))} different ones), of which none falls into "
+                f"the split {split}: give it more, 100 different images are enough"
+            )
+    return Dataset(
+        name=name,
+        spec=DataSpec(shape=tuple(x.shape[1:]), levels=256),
+        x={split: x[torch.tensor(members)] for split, members in rows.items()},
+        about=f"{len(x):,} images; 70% train, 10% validation, 20% test by the hash of their pixels.",
+    )
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise Refused(f"cannot read {error.filename!r}: {error.strerror}") from None
+
+
+def _image_files(place: Path) -> list[Path]:
+    """The image files of a folder and its subfolders in the order of their paths; hidden ones are left out."""
+    root = place.resolve()
+    found: list[Path] = []
+    for parent, folders, files in os.walk(place, onerror=_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in [*folders, *files]:
+            path = Path(parent, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+                raise Refused(f"{str(path)!r} is a link that leaves the folder; copy the file into it")
+        for name in sorted(files):
+            path = Path(parent, name)
+            suffix = path.suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix not in SUFFIXES:
+                if (mimetypes.guess_type(name)[0] or "").startswith("image/"):
+                    raise Refused(f"{str(path)!r} is of a kind that is not read; convert it to PNG")
+                continue
+            if not path.is_file():
+                raise Refused(f"{str(path)!r} is not a regular file")
+            found.append(path)
+            if len(found) > MAX_FILES:
+                raise Refused(f"{str(place)!r} holds more than {MAX_FILES:,} images, the most that are read")
+    if not found:
+        raise Refused(f"{str(place)!r} holds no images; it should hold {', '.join(SUFFIXES)} files")
+    return sorted(found)
+
+
+def _read_folder(place: Path) -> np.ndarray:
+    """All images of a folder, uint8 `(n, H, W, C)`."""
+    files = _image_files(place)
+    first = _read_image(files[0], None)
+    total = len(files) * first.size
+    if total > MAX_BYTES:
+        raise Refused(f"{str(place)!r} holds {total:,} bytes of pixels; at most {MAX_BYTES:,} are read")
+    images = np.empty((len(files), *first.shape), np.uint8)
+    for index, path in enumerate(files):
+        images[index] = _read_image(path, (files[0], first.shape))
+    return images
+
+
+def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.ndarray:
+    """One image, uint8 `(H, W, C)`; its size is checked against another's before its pixels are decoded."""
+    from PIL import Image
+
+    name = repr(str(path))
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        _unreadable(error)
+    if not data:
+        raise Refused(f"{name} is empty (zero bytes)")
+    if len(data) > MAX_FILE_BYTES:
+        raise Refused(f"{name} has more than {MAX_FILE_BYTES:,} bytes, the most that an image file may have")
+    # PIL makes 8 bits of a 16-bit colour PNG without a word; byte 24 of a PNG is its bit depth
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[24:25] == b"\x10":
+        raise Refused(f"{name} has 16 bits a channel; images have 8")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if max(image.size) > MAX_SIDE:
+                    raise Refused(f"{name} is {image.width}x{image.height}; at most {MAX_SIDE} a side is read")
+                if image.mode not in KINDS:
+                    raise Refused(f"{name} has the mode {image.mode!r} (palette, alpha, 1 or 16 bits, ...); "
+                                  "images are 8-bit grey or RGB: convert it")  # fmt: skip
+                if getattr(image, "n_frames", 1) > 1:
+                    raise Refused(f"{name} is an animation; images are single")
+                shape = (image.height, image.width, KINDS[image.mode])
+                if like and like[1] != shape:
+                    raise Refused(f"{name} is {_size(shape)}, {str(like[0])!r} is {_size(like[1])}; all must be alike")
+                return np.asarray(image).reshape(shape)
+    except Refused:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise Refused(f"{name} claims more pixels than are read; at most {MAX_SIDE} a side") from None
+    except Exception as error:  # decoders raise nearly anything on hostile bytes
+        raise Refused(f"{name} cannot be read as an image, it is corrupt or truncated: {error}") from None
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]} {'grey' if shape[2] == 1 else 'RGB'}"
+
+
+def _images(array: np.ndarray, name: str) -> np.ndarray:
+    """Checks that an array can be images: uint8 `(n, H, W, C)` with one or three channels, at least one."""
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise Refused(f"{name!r} holds {_describe(array)}; images are uint8 (n, H, W, C) with C = 1 or 3")
+    if not array.size:
+        raise Refused(f"{name!r} holds no images: its shape is {array.shape}")
+    return array
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """`arr_0` of an `.npz`, or an `.npy`."""
+    name = repr(path.name)
+    if not path.exists():
+        raise Refused(f"there is no {str(path)!r}")
+    if path.suffix not in (".npz", ".npy") or not path.is_file():
+        raise Refused(f"{name} is no .npz or .npy file (nor, for images, a folder)")
+    if not (size := path.stat().st_size):
+        raise Refused(f"{name} is empty (zero bytes)")
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return _read_npy(file, size, name)
+        with zipfile.ZipFile(path) as archive:
+            members = [entry.filename for entry in archive.infolist()]
+            if "arr_0.npy" not in members:
+                held = ", ".join(repr(member.removesuffix(".npy")) for member in members[:5]) or "nothing"
+                raise Refused(f"{name} has no array 'arr_0'; it holds {held}")
+            entry = archive.getinfo("arr_0.npy")
+            with archive.open(entry) as member:
+                return _read_npy(member, entry.file_size, name)
+    except Refused:
+        raise
+    except Exception as error:  # parsers raise nearly anything on hostile bytes
+        raise Refused(f"{name} cannot be read, it is corrupt or truncated: {error}") from None
+
+
+def _read_npy(file: IO[bytes], size: int, name: str) -> np.ndarray:
+    """An array in NumPy's format; nothing is unpickled, and no more memory is taken than the file can fill."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise Refused(f"{name} is in version {version} of the .npy format; versions 1.0 and 2.0 are read")
+    if dtype.str not in ("|u1", "<f4"):
+        raise Refused(f"{name} holds {dtype} {shape}; it should hold uint8 images or float32 points")
+    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0 or promised > MAX_BYTES:
+        raise Refused(f"{name} claims the shape {shape}; at most {MAX_BYTES:,} bytes are read")
+    if promised != there:
+        raise Refused(f"{name} is truncated or padded: its shape {shape} needs {promised:,} bytes, it has {there:,}")
+    data = np.empty(promised, np.uint8)
+    done = 0
+    while piece := file.read(_PIECE):  # to the very end: there a zip file's own checksum is compared
+        if done + len(piece) > promised:
+            raise Refused(f"{name} holds more bytes than it says")
+        data[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    if done != promised:
+        raise Refused(f"{name} is truncated: {done:,} of {promised:,} bytes are there")
+    return data.view(dtype).reshape(shape, order="F" if fortran else "C")
