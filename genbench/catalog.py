@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
@@ -99,7 +100,7 @@ def shelf(name: Shelf) -> dict[str, str]:
     return found
 
 
-def did_you_mean(wrong: str, names: list[str] | dict[str, Any]) -> str:
+def did_you_mean(wrong: str, names: Iterable[str]) -> str:
     """`; did you mean ...?` or the whole list, for the end of an error."""
     close = difflib.get_close_matches(wrong, list(names), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else f"; there is {', '.join(sorted(names))}"

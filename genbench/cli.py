@@ -89,7 +89,7 @@ def list_(what: str | None, as_json: bool) -> None:
         if name == "suites":
             found[name] = suite.names()
         else:
-            found[name] = {k: catalog.summary(v) for k, v in catalog.shelf(name).items()}  # type: ignore[arg-type]
+            found[name] = {k: catalog.summary(v) for k, v in catalog.shelf(name).items()}
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

@@ -91,4 +91,4 @@ def recipe(model: str, data: DataSpec, budget: float, overrides: dict[str, Any])
     if suited.batch_size is not None:
         steps = max(1, round(suited.steps * budget))
         suited = dataclasses.replace(suited, steps=steps, warmup=round(suited.warmup * min(1.0, budget)))
-    return override(suited, overrides, f"the recipe of {model}")  # type: ignore[no-any-return]
+    return override(suited, overrides, f"the recipe of {model}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import genbench
 
@@ -65,8 +64,8 @@ def _weights() -> dict[str, str]:
 
 
 def _data() -> dict[str, str]:
-    from genbench.data.root import data_root
+    from genbench.data.sources import default_root
 
-    root = data_root(None)
-    there = sorted(p.name for p in Path(root).iterdir()) if Path(root).is_dir() else []
+    root = default_root()
+    there = sorted(p.name for p in root.iterdir()) if root.is_dir() else []
     return {"folder": str(root), "holds": ", ".join(there) or "nothing"}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genbench import catalog
+from genbench.errors import Undefined
 from genbench.likelihood import likelihood
 from genbench.metrics.measure import measure
 from genbench.noise import Streams, derive
@@ -19,10 +20,6 @@ from genbench.types import Dataset, Extractor, Measurement, Metric, Model, Refus
 
 _LAW_DRAWS = 20_000  # fresh draws of the law that stand for it
 _CHUNK = 1000
-
-
-class _Undefined(Exception):
-    """There is no such number for this model and this dataset; the reason says why."""
 
 
 def evaluate(
@@ -66,7 +63,7 @@ def evaluate(
 def _one(name: str, metric: Metric, inputs: _Inputs) -> Measurement:
     try:
         real, fake, protocol, kind = inputs.of(name, metric)
-    except _Undefined as reason:
+    except Undefined as reason:
         return Measurement(metric=name, status="undefined", reason=str(reason))
     return measure(name, metric, real=real, fake=fake, protocol=protocol, kind=kind)
 
@@ -117,12 +114,12 @@ class _Inputs:
 
     @cached_property
     def extractor(self) -> Extractor:
-        return catalog.resolve("extractors", self.data.extractor)(self.data.spec)  # type: ignore[no-any-return]
+        return catalog.resolve("extractors", self.data.extractor)(self.data.spec)
 
     @property
     def law(self) -> Any:
         if self.data.spec.law is None:
-            raise _Undefined(f"the law of {self.data.name} is not known")
+            raise Undefined(f"the law of {self.data.name} is not known")
         return self.data.spec.law
 
     @cached_property
@@ -139,7 +136,7 @@ class _Inputs:
             return None, found, f"posterior,n={len(found)}"
         probabilities = self.extractor.probabilities(self.x)
         if probabilities is None:
-            raise _Undefined(f"{self.data.name} has no classifier")
+            raise Undefined(f"{self.data.name} has no classifier")
         return None, probabilities, f"{self.extractor.protocol},n={len(probabilities)}"
 
     @cached_property
@@ -149,13 +146,13 @@ class _Inputs:
             return torch.cat([law.modes(part) for part in self.x.split(_CHUNK)]).numpy(), law.n_modes, "law"
         classes = self.extractor.classes(self.x)
         if classes is None or self.data.spec.classes is None:
-            raise _Undefined(f"{self.data.name} has neither known modes nor a classifier")
+            raise Undefined(f"{self.data.name} has neither known modes nor a classifier")
         return classes, self.data.spec.classes, self.extractor.protocol
 
     def _modes(self, name: str) -> tuple[Any, Any, str]:
         ids, count, by = self._mode_ids
         if name == "high_quality" and by != "law":
-            raise _Undefined(f"{self.data.name} has no known modes that a sample could miss")
+            raise Undefined(f"{self.data.name} has no known modes that a sample could miss")
         return np.full(count, 1.0 / count), ids, f"{by},modes={count},n={len(ids)}"
 
     @cached_property
@@ -172,9 +169,9 @@ class _Inputs:
     @cached_property
     def likelihood(self) -> Any:
         if self.model is None:
-            raise _Undefined("samples alone have no likelihood")
+            raise Undefined("samples alone have no likelihood")
         if self.model.likelihood is None:
-            raise _Undefined(f"{type(self.model).__name__} defines no likelihood")
+            raise Undefined(f"{type(self.model).__name__} defines no likelihood")
         return likelihood(self.model, self.scored, seed=self.seed, progress=False)
 
     @property
@@ -203,7 +200,7 @@ class _Inputs:
         if name == "excess_nats":
             return real, None, self.likelihood_protocol
         if kind not in ("exact", "ode"):
-            raise _Undefined(f"a divergence needs a density; {type(self.model).__name__} states a bound ({kind})")
+            raise Undefined(f"a divergence needs a density; {type(self.model).__name__} states a bound ({kind})")
         return real, self._fake_densities, self.likelihood_protocol
 
     @cached_property

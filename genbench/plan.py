@@ -101,7 +101,7 @@ class Plan:
 
 def plain(settings: Any) -> dict[str, Any]:
     """A frozen dataclass as plain JSON content."""
-    return msgspec.to_builtins(asdict(settings))  # type: ignore[no-any-return]
+    return msgspec.to_builtins(asdict(settings))
 
 
 def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download: bool = False) -> Plan:

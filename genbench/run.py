@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from genbench import images, provenance
-from genbench.construct import build_configured
 from genbench.catalog import reference
+from genbench.construct import build_configured
 from genbench.evaluate import evaluate
 from genbench.files import locked, sha256
 from genbench.noise import derive
@@ -89,7 +89,7 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
             shape=list(spec.shape),
             levels=spec.levels,
             classes=spec.classes,
-            checksums={split: data.checksum(split) for split in data.x},
+            checksums={split: data.checksum(split) for split in ("train", "validation", "test")},
             entropy=data.entropy() if spec.law else None,
         ),
         seeds={"train": cell.seed, "sample": 0, "evaluate": 0},

@@ -55,7 +55,9 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A validated suite."""
 
     about: str = ""
-    seeds: Annotated[list[Annotated[int, Meta(ge=0, lt=2**32)]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [0])
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, lt=2**32)]], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: [0]
+    )
     budget: Budget = 1.0
     samples: Count = 1000
     likelihood_images: Count = 1000

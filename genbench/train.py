@@ -33,7 +33,7 @@ class _Curves:
     """Means over windows of steps; its whole state is plain, so that it travels in a checkpoint."""
 
     window: int
-    kept: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    kept: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     sums: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, index: int, values: dict[str, float]) -> None:

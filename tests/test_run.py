@@ -40,7 +40,9 @@ def without_times(record):
     content.pop("created")
     for name in ("train_seconds", "sample_seconds", "evaluate_seconds"):
         content["cost"].pop(name)
-    content["measurements"] = {k: v for k, v in content["measurements"].items() if not k.startswith("seconds_per_image")}
+    content["measurements"] = {
+        k: v for k, v in content["measurements"].items() if not k.startswith("seconds_per_image")
+    }
     return content
 
 
@@ -106,7 +108,9 @@ def test_a_key_changes_with_all_that_can_change_the_result_and_with_nothing_else
     assert cell("samples=201").key != base.key
     assert cell("samples=201").weights_key == base.weights_key
     assert cell("about=other").key == base.key
-    changed = dataclasses.replace(base, data=dataclasses.replace(base.data, x={**base.data.x, "train": base.data.x["test"]}))
+    changed = dataclasses.replace(
+        base, data=dataclasses.replace(base.data, x={**base.data.x, "train": base.data.x["test"]})
+    )
     assert changed.weights_key != base.weights_key
 
 

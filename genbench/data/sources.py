@@ -37,6 +37,11 @@ class Source:
         return {32: "md5", 64: "sha256"}[len(self.digest)]
 
 
+def default_root() -> Path:
+    """Where files are looked for when nothing else is said."""
+    return Path(os.environ.get("GENBENCH_DATA") or Path.home() / ".cache" / "genbench" / "data")
+
+
 def fetch(name: str, sources: Sequence[Source], root: Path | None, download: bool) -> list[Path]:
     """The paths of a dataset's files, all present and unharmed.
 
@@ -45,7 +50,7 @@ def fetch(name: str, sources: Sequence[Source], root: Path | None, download: boo
         root: where the files lie; by default GENBENCH_DATA, else ~/.cache/genbench/data.
         download: fetches what is missing.
     """
-    base = root or Path(os.environ.get("GENBENCH_DATA") or Path.home() / ".cache" / "genbench" / "data")
+    base = root or default_root()
     paths = []
     for source in sources:
         path = base / source.path

@@ -105,4 +105,3 @@ MODELS: dict[str, Row] = {
     "independent": Row(),
     "gaussian": Row(),
 }
-

@@ -11,7 +11,6 @@ from scipy import stats
 
 import genbench
 from genbench import catalog, construct
-
 from genbench.noise import Recorded, Replay, Streams
 from genbench.plan import split_label
 from genbench.store import load, write_weights
@@ -258,7 +257,7 @@ def test_resumed_training_is_bitwise_the_same(label, space, tmp_path, monkeypatc
             genbench.train(other, data, recipe=recipe, checkpoint=path, checkpoint_seconds=0, progress=False)
         fresh = make(label, spec)
         genbench.train(fresh, data, recipe=recipe, checkpoint=path, progress=False)
-        assert {k for k in fresh.state_dict()} == {k for k in model.state_dict()}
+        assert set(fresh.state_dict()) == set(model.state_dict())
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, fresh.state_dict()[name]), name
 

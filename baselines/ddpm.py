@@ -1,0 +1,279 @@
+"""Denoising diffusion: noise is added in T small steps, a network learns to take it away.
+
+Symbols (Ho and others): x_0 the data on the scale of [-1, 1] (points: standardized), i = 1 .. T the step, beta_i its
+variance, alpha_i = 1 - beta_i, abar_i = alpha_1 ... alpha_i (abar_0 = 1), q the noising process, p the model,
+eps the noise in x_i = sqrt(abar_i) x_0 + sqrt(1 - abar_i) eps, eps_theta(x_i, i) the network's estimate of it.
+
+    q(x_s | x_i, x_0) = N(m, v),   a = abar_i / abar_s,   v = (1 - a) (1 - abar_s) / (1 - abar_i),
+    m = (sqrt(abar_s) (1 - a) x_0 + sqrt(a) (1 - abar_s) x_i) / (1 - abar_i)          for s < i
+    p(x_{i-1} | x_i) = q(x_{i-1} | x_i, x_0 estimated), and at i = 1 the decoder with standard deviation sqrt(beta_1)
+
+References: Denoising diffusion probabilistic models (Ho, Jain and Abbeel, 2020); Improved denoising diffusion
+probabilistic models (Nichol and Dhariwal, 2021) for the cosine schedule and for sampling in fewer steps; Denoising
+diffusion implicit models (Song, Meng and Ermon, 2021).
+
+Deviations: sizes and T suit small data; attention at the lowest resolution only; the linear schedule keeps its
+total when T is not 1000 (Nichol and Dhariwal).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from baselines.nets import Standardize, TimeMLP, UNet
+from genbench import images
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+
+Eps = Callable[[Tensor, int], Tensor]  # eps(x_i, i)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMConfig:
+    """Sizes, schedule and sampler."""
+
+    timesteps: int = 1000  # T
+    schedule: Literal["linear", "cosine"] = "linear"
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    sampling_steps: int | None = None  # evenly spaced ones of the T; None: all of them
+    eta: float = 0.0  # of DDIM: 0 is deterministic, 1 has the ancestral variance
+    width: int = 32  # of the U-Net (images)
+    multipliers: tuple[int, ...] = (1, 2)
+    blocks: int = 1
+    hidden: int = 128  # of the residual MLP (points)
+    depth: int = 3
+    octaves: int = 6
+    learning_rate: float = 2e-3
+
+    @classmethod
+    def for_data(cls, data: DataSpec) -> DDPMConfig:
+        if not data.is_image:
+            return cls(sampling_steps=250)
+        if data.shape[-1] <= 8:
+            return cls(timesteps=200, schedule="cosine", sampling_steps=50)
+        if data.shape[-1] <= 16:
+            return cls(timesteps=200, schedule="cosine", sampling_steps=50, multipliers=(1, 2, 2))
+        return cls(width=128, multipliers=(1, 2, 2, 2), blocks=2, learning_rate=2e-4)
+
+
+def cumulative(schedule: str, timesteps: int) -> list[float]:
+    """abar_0 .. abar_T, in double precision.
+
+    Linear: beta_i evenly spaced from 1e-4 to 0.02, times 1000 / T. Cosine: abar_i = f(i / T) / f(0) with
+    f(t) = cos((t + 0.008) / 1.008 * pi / 2)^2. Either way beta_i <= 0.999.
+    """
+    if schedule == "linear":
+        betas = [1000.0 / timesteps * (1e-4 + (0.02 - 1e-4) * i / max(1, timesteps - 1)) for i in range(timesteps)]
+    else:
+        f = [math.cos((i / timesteps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(timesteps + 1)]
+        betas = [1.0 - after / before for before, after in pairwise(f)]
+    abar = [1.0]
+    for beta in betas:
+        abar.append(abar[-1] * (1.0 - min(beta, 0.999)))
+    return abar
+
+
+def path(timesteps: int, steps: int) -> list[int]:
+    """`steps` of the indices 1 .. T, evenly spaced from T down to 1, and 0 at the end."""
+    if steps == 1:
+        return [timesteps, 0]
+    return [round(1 + (timesteps - 1) * k / (steps - 1)) for k in reversed(range(steps))] + [0]
+
+
+def estimate(x: Tensor, e: Tensor, abar: float, clip: float | None) -> Tensor:
+    """x_0 = (x_i - sqrt(1 - abar_i) eps) / sqrt(abar_i), clipped to [-clip, clip] where there is one."""
+    x0 = (x - math.sqrt(1.0 - abar) * e) / math.sqrt(abar)
+    return x0 if clip is None else x0.clamp(-clip, clip)
+
+
+def posterior(x: Tensor, x0: Tensor, abar_i: float, abar_s: float) -> tuple[Tensor, float]:
+    """Mean and variance of q(x_s | x_i, x_0)."""
+    a = abar_i / abar_s
+    mean = math.sqrt(abar_s) * (1.0 - a) / (1.0 - abar_i) * x0 + math.sqrt(a) * (1.0 - abar_s) / (1.0 - abar_i) * x
+    return mean, (1.0 - a) * (1.0 - abar_s) / (1.0 - abar_i)
+
+
+def ancestral(
+    eps: Eps, x: Tensor, draw: Callable[[], Tensor], abar: Sequence[float], steps: Sequence[int],
+    clip: float | None = None, last: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """From x_T down the steps: x_s drawn from q(x_s | x_i, x_0 estimated).
+
+    Args:
+        draw: fresh standard normal noise of the shape of x.
+        steps: decreasing, T first, 0 last.
+        last: standard deviation of the noise in the last step; with 0 none is drawn there, as Ho and others show
+            images.
+    """
+    for i, s in pairwise(steps):
+        mean, variance = posterior(x, estimate(x, eps(x, i), abar[i], clip), abar[i], abar[s])
+        scale = math.sqrt(variance) if s else last
+        x = mean + scale * draw() if scale else mean
+    return x
+
+
+def ddim(
+    eps: Eps, x: Tensor, draw: Callable[[], Tensor], abar: Sequence[float], steps: Sequence[int],
+    clip: float | None = None, eta: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s - sigma^2) eps + sigma z, sigma^2 = eta^2 v.
+
+    Where x_0 is clipped, eps is what remains of x_i. Nothing is drawn for eta = 0.
+    """
+    for i, s in pairwise(steps):
+        x0 = estimate(x, eps(x, i), abar[i], clip)
+        e = (x - math.sqrt(abar[i]) * x0) / math.sqrt(1.0 - abar[i])
+        sigma = eta * math.sqrt(posterior(x, x0, abar[i], abar[s])[1])
+        x = math.sqrt(abar[s]) * x0 + math.sqrt(max(0.0, 1.0 - abar[s] - sigma**2)) * e
+        x = x + sigma * draw() if sigma else x
+    return x
+
+
+def discretized_gaussian(x: Tensor, mean: Tensor, scale: float, levels: int) -> Tensor:
+    """log P(x) of an integer x under a Gaussian on the scale of [-1, 1], rounded to the levels; open tails.
+
+    P(x) = Phi((x_signed + 1 / (L - 1) - mean) / scale) - Phi((x_signed - 1 / (L - 1) - mean) / scale), with the
+    lowest level taking all below and the highest all above (equation 13 of Ho and others). Same shape as x.
+    """
+    centre = (images.to_signed(x, levels) - mean) / scale
+    half = 1.0 / ((levels - 1) * scale)
+    below, above = torch.special.log_ndtr(centre + half), torch.special.log_ndtr(half - centre)
+    # On the side of the tail Phi(upper) - Phi(lower) loses nothing: log of a difference of two small numbers.
+    far = centre.abs()
+    upper, lower = torch.special.log_ndtr(half - far), torch.special.log_ndtr(-half - far)
+    inner = upper + torch.log(-torch.expm1(lower - upper))
+    return torch.where(x == 0, below, torch.where(x == levels - 1, above, inner))
+
+
+def _total(x: Tensor) -> Tensor:
+    """The sum over everything but the batch, `(n,)`."""
+    return x.flatten(1).sum(dim=1)
+
+
+class Terms(NamedTuple):
+    """What the bound is made of, nats `(n,)` each: -log p(x) <= prior + diffusion + decoder in expectation."""
+
+    prior: Tensor  # KL(q(x_T | x_0) || N(0, I))
+    diffusion: Tensor  # sum over i = 2 .. T of KL(q(x_{i-1} | x_i, x_0) || p(x_{i-1} | x_i))
+    decoder: Tensor  # -log p(x | x_1), for points with the change of scale
+
+
+class DDPM(Model):
+    """Denoising diffusion with L_simple, the mean square error of the predicted noise; ancestral or DDIM sampling.
+
+    Likelihood: `log_prob` is minus the variational bound, an exact sum over the T steps with fresh noise in each,
+    that is T network passes. It is an unbiased estimate of a lower bound; its variance over the noise falls with
+    the network's error, since a perfect network leaves terms that hardly vary.
+    """
+
+    family = "diffusion"
+    likelihood = "vlb"
+    Config = DDPMConfig
+
+    config: DDPMConfig
+
+    signal: Tensor  # sqrt(abar_i)
+    spread: Tensor  # sqrt(1 - abar_i)
+
+    def __init__(self, data: DataSpec, config: DDPMConfig) -> None:
+        super().__init__(data, config)
+        c = config
+        if c.schedule not in ("linear", "cosine"):
+            raise Refused(f"DDPM knows no schedule {c.schedule!r}; it has 'linear' and 'cosine'")
+        if c.sampler not in ("ancestral", "ddim"):
+            raise Refused(f"DDPM knows no sampler {c.sampler!r}; it has 'ancestral' and 'ddim'")
+        if not 1 <= (c.sampling_steps or c.timesteps) <= c.timesteps:
+            raise Refused(f"DDPM takes 1 to timesteps = {c.timesteps} sampling steps, not {c.sampling_steps}")
+        if not 0.0 <= c.eta <= 1.0:
+            raise Refused(f"the eta of DDIM lies between 0 and 1; {c.eta} does not")
+        self.abar = cumulative(c.schedule, c.timesteps)
+        self.register_buffer("signal", torch.tensor([math.sqrt(a) for a in self.abar]), persistent=False)
+        self.register_buffer("spread", torch.tensor([math.sqrt(1.0 - a) for a in self.abar]), persistent=False)
+        self.steps = path(c.timesteps, c.sampling_steps or c.timesteps)
+        self.clip = 1.0 if data.is_image else None
+        if data.is_image:
+            channels = data.shape[0]
+            self.network: torch.nn.Module = UNet(channels, channels, c.width, c.multipliers, c.blocks)
+        else:
+            self.network = TimeMLP(data.dim, c.hidden, c.depth, c.octaves, highest=1000.0)
+            self.standardize = Standardize(data.shape)
+
+    @classmethod
+    def recipe(cls, data: DataSpec) -> Recipe:
+        if not data.is_image:
+            return Recipe(steps=3000, batch_size=512, ema=0.998, clip=1.0, warmup=100, schedule="cosine")
+        if data.shape[-1] <= 16:
+            return Recipe(steps=1200, batch_size=64, ema=0.995, clip=1.0, warmup=100, schedule="cosine")
+        return Recipe(steps=200_000, batch_size=128, ema=0.9999, clip=1.0, warmup=5000)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"network": torch.optim.Adam(self.network.parameters(), self.config.learning_rate)}
+
+    def to_diffusion(self, x: Tensor) -> Tensor:
+        """The data on the scale of the diffusion."""
+        return images.to_signed(x, self.data.levels) if self.data.levels else self.standardize(x)
+
+    def eps(self, x: Tensor, i: int) -> Tensor:
+        """eps_theta(x_i, i) at one step for the whole batch."""
+        return self.network(x, torch.full((1,), i / self.config.timesteps, device=x.device))
+
+    def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        """L_simple = E |eps - eps_theta(x_i, i)|^2 / D with i uniform in 1 .. T."""
+        if step.index == 0 and not self.data.is_image:
+            self.standardize.observe(batch.x)
+        x0 = self.to_diffusion(batch.x)
+        i = (step.noise.uniform() * self.config.timesteps).long().clamp(max=self.config.timesteps - 1) + 1
+        e = step.noise.normal(*self.data.shape)
+        each = (-1, *[1] * len(self.data.shape))
+        x = self.signal[i].reshape(each) * x0 + self.spread[i].reshape(each) * e
+        yield "network", (self.network(x, i / self.config.timesteps) - e).square().mean()
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        self.refuse_labels(labels)
+        x, draw = noise.normal(*self.data.shape), lambda: noise.normal(*self.data.shape)
+        if self.config.sampler == "ddim":
+            x = ddim(self.eps, x, draw, self.abar, self.steps, self.clip, self.config.eta)
+        else:
+            last = 0.0 if self.data.is_image else math.sqrt(1.0 - self.abar[1])
+            x = ancestral(self.eps, x, draw, self.abar, self.steps, self.clip, last)
+        return images.from_signed(x, self.data.levels) if self.data.levels else self.standardize.inverse(x)
+
+    def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        """Minus the variational bound of the T-step model, whatever steps the sampler takes."""
+        self.refuse_labels(labels)
+        terms = self.terms(x, noise)
+        return -(terms.prior + terms.diffusion + terms.decoder)
+
+    def terms(self, x: Tensor, noise: Noise) -> Terms:
+        """The terms of the bound, each step with noise of its own.
+
+        Both Gaussians of a step have the same variance, so that its divergence is
+        (SNR_{i-1} - SNR_i) / 2 |x_0 - x_0 estimated|^2 with SNR_i = abar_i / (1 - abar_i).
+        """
+        x0 = self.to_diffusion(x)
+        abar = self.abar
+        prior = 0.5 * _total(abar[-1] * x0.square() - abar[-1] - math.log1p(-abar[-1]))
+        diffusion, decoder = torch.zeros_like(prior), torch.zeros_like(prior)
+        for i in range(1, self.config.timesteps + 1):
+            noisy = math.sqrt(abar[i]) * x0 + math.sqrt(1.0 - abar[i]) * noise.normal(*self.data.shape)
+            guess = estimate(noisy, self.eps(noisy, i), abar[i], self.clip)
+            if i == 1:
+                decoder = self._decoder(x, x0, guess)
+            else:
+                gain = abar[i - 1] / (1.0 - abar[i - 1]) - abar[i] / (1.0 - abar[i])
+                diffusion = diffusion + 0.5 * gain * _total((x0 - guess).square())
+        return Terms(prior, diffusion, decoder)
+
+    def _decoder(self, x: Tensor, x0: Tensor, mean: Tensor) -> Tensor:
+        """-log p(x | x_1): a discretized Gaussian for images, a Gaussian density for points."""
+        scale = math.sqrt(1.0 - self.abar[1])
+        if self.data.levels:
+            return -_total(discretized_gaussian(x, mean, scale, self.data.levels))
+        log_density = -0.5 * ((x0 - mean) / scale).square() - math.log(scale) - 0.5 * math.log(2.0 * math.pi)
+        return -_total(log_density) - self.standardize.log_det

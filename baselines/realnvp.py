@@ -1,0 +1,347 @@
+"""RealNVP: an invertible map of the data to a standard normal law, made of affine couplings.
+
+Symbols (Dinh and others): x the data, D its dimension, z = f(x) with z ~ N(0, I), b a mask of zeros and ones, s and t
+the scale and the translation, both outputs of one network; L the number of levels, u uniform in (0, 1)^D.
+
+    coupling:   y = b x + (1 - b) (x exp(s(b x)) + t(b x)),      log |det dy/dx| = sum (1 - b) s(b x)
+    density:    log q(x) = log N(f(x); 0, I) + log |det df/dx|
+
+Points have an exact density. Images are integers: y = (x + u) / L lies in the unit cube, and the flow sees
+logit(alpha + (1 - 2 alpha) y). With q_Y the density of y, Jacobians of logit and scaling included, and M draws of u,
+
+    log P(x) = log E_u q_Y(y) - D log L >= E log 1/M sum_m q_Y(y_m) - D log L       (M = 1: the paper's bound)
+
+A sample is f^-1(z), for images rounded down to its level. The flow reaches a little beyond the cube (alpha > 0); what
+lies there is clamped to the outermost levels, so that the law of the samples is nowhere below the law that is bounded.
+
+Reference: Density estimation using Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017). Further: the golden angle
+between couplings is a fixed case of the invertible convolutions of Glow (Kingma and Dhariwal, 2018).
+
+Deviations: no batch normalization, whose density of one image depends on the others: the data are standardized once,
+and the networks have group normalization or none; s is bounded smoothly, c tanh(s / c). For points, a fixed rotation
+between couplings where the paper swaps the two halves; the first layers of the networks are steps of all widths, and
+the training starts on blurred data, since narrow modes far apart give no useful gradient otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.nets import ResBlock, Standardize
+from genbench import images
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+
+GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))  # its multiples, modulo any angle, never come near a repetition
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealNVPConfig:
+    """Sizes of the couplings, and how integers and narrow modes are treated."""
+
+    couplings: int = 4  # of each kind and scale (images), in all (points)
+    width: int = 32  # channels of a coupling's convolutions
+    blocks: int = 1  # residual blocks of a coupling
+    hidden: int = 64  # of a coupling's perceptron (points)
+    bound: float = 2.0  # c, of |s|
+    steepest: float = 20.0  # slope of the steepest step in a perceptron's first layer
+    alpha: float = 0.05
+    dequantization_samples: int = 1  # M
+    blur: float = 0.3  # standard deviation of the noise on points at first, in standard deviations of the data
+    blur_last: float = 0.003  # and just before it is switched off
+    blur_share: float = 0.7  # the share of the training that is blurred
+    learning_rate: float = 1e-3
+
+    @classmethod
+    def for_data(cls, data: DataSpec) -> RealNVPConfig:
+        if not data.is_image:
+            return cls(couplings=16, learning_rate=2e-3)
+        if data.dim <= 1024:
+            return cls()
+        return cls(width=64, blocks=4)
+
+
+class Bijection(nn.Module):
+    """An invertible map that knows its log-determinant."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y and log |det dy/dx|, `(n, ...)` and `(n,)`."""
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """x."""
+        raise NotImplementedError
+
+
+class Chain(Bijection):
+    """Invertible maps, one after the other."""
+
+    def __init__(self, links: Sequence[Bijection]) -> None:
+        super().__init__()
+        self.links = nn.ModuleList(links)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = x.new_zeros(len(x))
+        for link in self.links:
+            x, change = link(x)
+            log_det = log_det + change
+        return x, log_det
+
+    def inverse(self, y: Tensor) -> Tensor:
+        for link in reversed(cast("list[Bijection]", list(self.links))):
+            y = link.inverse(y)
+        return y
+
+
+class Coupling(Bijection):
+    """What the mask keeps steers an affine map of the rest; a new one is the identity.
+
+    Args:
+        mask: b, of the shape of one x.
+        net: b x, `(n, *shape)`, to s and t, `(n, 2 * shape[0], *shape[1:])`.
+        bound: c.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, net: nn.Module, bound: float) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask, persistent=False)
+        self.net, self.bound = net, bound
+
+    def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        s, t = self.net(kept).chunk(2, dim=1)
+        rest = 1.0 - self.mask
+        return rest * self.bound * torch.tanh(s / self.bound), rest * t
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        s, t = self._scale_and_shift(self.mask * x)
+        return x * torch.exp(s) + t, s.flatten(1).sum(dim=1)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        s, t = self._scale_and_shift(self.mask * y)
+        return (y - t) * torch.exp(-s)
+
+
+class Rotation(Bijection):
+    """Turns every plane of neighbouring coordinates by the golden angle; volumes stay."""
+
+    matrix: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        matrix = torch.eye(dim, dtype=torch.float64)
+        cos, sin = math.cos(GOLDEN_ANGLE), math.sin(GOLDEN_ANGLE)
+        for i in range(dim - 1):
+            plane = torch.eye(dim, dtype=torch.float64)
+            plane[i : i + 2, i : i + 2] = torch.tensor([[cos, -sin], [sin, cos]])
+            matrix = matrix @ plane
+        self.register_buffer("matrix", matrix.float(), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ self.matrix, x.new_zeros(len(x))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return y @ self.matrix.T
+
+
+class Squeeze(Bijection):
+    """Space to channels: `(n, C, H, W)` to `(n, 4 C, H/2, W/2)`."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return F.pixel_shuffle(y, 2)
+
+
+class Perceptron(nn.Sequential):
+    """Two hidden layers; the units of the first are steps: all places in the data, widths from 1 down to 1/steepest."""
+
+    def __init__(self, dim: int, hidden: int, steepest: float) -> None:
+        first, second, last = nn.Linear(dim, hidden), nn.Linear(hidden, hidden), _zero(nn.Linear(hidden, 2 * dim))
+        with torch.no_grad():
+            slope = torch.exp(torch.empty(hidden).uniform_(0.0, math.log(steepest)))
+            direction = torch.where(torch.rand(hidden, dim) < 0.5, -1.0, 1.0) / math.sqrt(max(1, dim // 2))
+            first.weight.copy_(slope[:, None] * direction)
+            first.bias.copy_(slope * torch.empty(hidden).uniform_(-2.5, 2.5))
+        super().__init__(first, nn.Tanh(), second, nn.SiLU(), last)
+
+
+class Convolutions(nn.Module):
+    """A small residual network that knows the place of each pixel; `(n, C, H, W)` to `(n, 2 C, H, W)`."""
+
+    def __init__(self, shape: Sequence[int], width: int, blocks: int) -> None:
+        super().__init__()
+        self.entry = nn.Conv2d(shape[0], width, 3, padding=1)
+        self.place = nn.Parameter(0.1 * torch.randn(width, *shape[1:]))
+        self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(blocks)))
+        self.exit = _zero(nn.Conv2d(width, 2 * shape[0], 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.exit(F.silu(self.blocks(self.entry(x) + self.place)))
+
+
+def _zero(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def checkerboard(shape: Sequence[int]) -> Tensor:
+    """1 where row plus column is even; a one-pixel image alternates its channels instead."""
+    channels, height, width = shape
+    row, column = torch.arange(height)[:, None], torch.arange(width)
+    parity = (row + column).expand(channels, height, width)
+    if height * width == 1:
+        parity = torch.arange(channels)[:, None, None]
+    return (parity % 2 == 0).float()
+
+
+def halves(shape: Sequence[int]) -> Tensor:
+    """1 on the first half of the channels."""
+    return (torch.arange(shape[0]) < shape[0] // 2).float()[:, None, None].expand(*shape)
+
+
+class RealNVP(Model):
+    """Affine couplings: multi-scale for images (dequantized bound), plain for points (exact density)."""
+
+    family = "flow"
+    Config = RealNVPConfig
+
+    def __init__(self, data: DataSpec, config: RealNVPConfig) -> None:
+        super().__init__(data, config)
+        if config.dequantization_samples < 1:
+            raise Refused(f"dequantization_samples is {config.dequantization_samples}; it must be at least 1")
+        self.likelihood = "dequantized" if data.is_image else "exact"
+        self.standardize = Standardize(data.shape, per_coordinate=data.is_image)
+        shape = list(data.shape)
+        if not data.is_image:
+            self.stages = nn.ModuleList([self._plain(shape[0])])
+            self.shapes = [tuple(shape)]
+            return
+        # All scales but the last give half of their channels away, after a squeeze; shapes are those at their ends.
+        stages, self.shapes = [], []
+        while all(side % 2 == 0 and side > 4 for side in shape[1:]):
+            layers = self._masked(checkerboard(shape))
+            shape = [4 * shape[0], shape[1] // 2, shape[2] // 2]
+            stages.append(Chain([*layers, Squeeze(), *self._masked(halves(shape))]))
+            self.shapes.append(tuple(shape))
+            shape[0] //= 2
+        stages.append(Chain(self._masked(checkerboard(shape))))
+        self.shapes.append(tuple(shape))
+        self.stages = nn.ModuleList(stages)
+
+    def _plain(self, dim: int) -> Chain:
+        mask = (torch.arange(dim) < dim // 2).float()
+        layers: list[Bijection] = []
+        for _ in range(self.config.couplings):
+            net = Perceptron(dim, self.config.hidden, self.config.steepest)
+            layers += [Rotation(dim), Coupling(mask, net, self.config.bound)]
+        return Chain(layers)
+
+    def _masked(self, mask: Tensor) -> Sequence[Bijection]:
+        """Couplings whose masks alternate between b and 1 - b."""
+        config = self.config
+        return [
+            Coupling(1.0 - mask if i % 2 else mask, Convolutions(mask.shape, config.width, config.blocks), config.bound)
+            for i in range(config.couplings)
+        ]
+
+    @classmethod
+    def supports(cls, data: DataSpec) -> str | None:
+        return None if data.dim > 1 else "a coupling needs at least two values, one to steer the other"
+
+    @classmethod
+    def recipe(cls, data: DataSpec) -> Recipe:
+        if not data.is_image:
+            return Recipe(steps=3500, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
+        if data.dim <= 64:
+            return Recipe(steps=1500, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
+        return Recipe(steps=2500, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"flow": torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)}
+
+    def flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f: data as reals (logits of images, points) `(n, *shape)` to z `(n, D)` and log |det df/dx| `(n,)`."""
+        h = self.standardize(x)
+        log_det = self.standardize.log_det.expand(len(x))
+        found = []
+        for number, stage in enumerate(self.stages):
+            h, change = stage(h)
+            log_det = log_det + change
+            if number < len(self.stages) - 1:
+                out, h = h.chunk(2, dim=1)
+                found.append(out.flatten(1))
+        return torch.cat([*found, h.flatten(1)], dim=1), log_det
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """f^-1: z `(n, D)` to data as reals `(n, *shape)`."""
+        sizes = [math.prod(shape) // 2 for shape in self.shapes[:-1]] + [math.prod(self.shapes[-1])]
+        parts = z.split(sizes, dim=1)
+        h = parts[-1].reshape(-1, *self.shapes[-1])
+        for number in reversed(range(len(self.stages))):
+            if number < len(self.stages) - 1:
+                channels, *size = self.shapes[number]
+                h = torch.cat([parts[number].reshape(-1, channels // 2, *size), h], dim=1)
+            h = cast(Bijection, self.stages[number]).inverse(h)
+        return self.standardize.inverse(h)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log q of data as reals, `(n,)`."""
+        z, log_det = self.flow(x)
+        return log_det - 0.5 * z.square().sum(dim=1) - 0.5 * self.data.dim * math.log(2.0 * math.pi)
+
+    def logits(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers to logit(alpha + (1 - 2 alpha) y), y = (x + u) / L, and the log-determinant from x + u to there."""
+        levels, alpha = self.data.levels, self.config.alpha
+        assert levels is not None
+        v = alpha + (1.0 - 2.0 * alpha) * images.dequantize(x, uniform, levels)
+        terms = math.log((1.0 - 2.0 * alpha) / levels) - torch.log(v) - torch.log1p(-v)
+        return torch.logit(v), terms.flatten(1).sum(dim=1)
+
+    def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        if self.data.is_image:
+            x, log_det = self.logits(batch.x, step.noise.uniform(*self.data.shape))
+        else:
+            x, log_det = batch.x, torch.zeros((), device=batch.x.device)
+        if step.index == 0:
+            self.standardize.observe(x)
+        if not self.data.is_image:
+            x = x + self._blur(step.progress) * self.standardize.scale * step.noise.normal(*self.data.shape)
+        yield "flow", -(self.log_density(x) + log_det).mean()
+
+    def _blur(self, progress: float) -> float:
+        """Falls geometrically from `blur` to `blur_last` over `blur_share` of the training, then is zero."""
+        config = self.config
+        if progress >= config.blur_share:
+            return 0.0
+        return config.blur * (config.blur_last / config.blur) ** (progress / config.blur_share)
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        self.refuse_labels(labels)
+        x = self.inverse(noise.normal(self.data.dim))
+        if self.data.levels is None:
+            return x
+        alpha = self.config.alpha
+        return images.quantize((torch.sigmoid(x) - alpha) / (1.0 - 2.0 * alpha), self.data.levels)
+
+    def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        """Points: the log density. Images: the bound with M draws of u, in nats of the integer image."""
+        self.refuse_labels(labels)
+        if not self.data.is_image:
+            return self.log_density(x)
+        count = self.config.dequantization_samples
+        found = []
+        for uniform in noise.uniform(count, *self.data.shape).unbind(1):
+            y, log_det = self.logits(x, uniform)
+            found.append(self.log_density(y) + log_det)
+        return torch.logsumexp(torch.stack(found), dim=0) - math.log(count)

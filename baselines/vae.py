@@ -1,0 +1,235 @@
+"""Variational autoencoder: a latent-variable model and an encoder, trained together on a lower bound.
+
+Symbols (Kingma and Welling): x the data, z in R^J the latent variables, p(z) = N(0, I) the prior, p(x|z) the
+decoder, q(z|x) = N(mu(x), diag sigma(x)^2) the encoder, K the number of importance samples, w = p(x, z) / q(z|x).
+
+    log p(x) >= ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z))       reconstruction and kl, kept apart
+             >= IWAE-K = E log 1/K sum_k w_k >= ELBO,    z_k ~ q(z|x)    (first inequality: log p(x) >= IWAE-K)
+    KL(q || p) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - log sigma_j^2)
+
+The decoder is a normalised law of the data as they are: Bernoulli for two levels; for more, a logistic law rounded to
+the levels, its mean and scale the decoder's outputs; for points a Gaussian whose scale of each coordinate is learned.
+
+References: Auto-encoding variational Bayes (Kingma and Welling, 2014); Importance weighted autoencoders (Burda, Grosse
+and Salakhutdinov, 2016); the rounded logistic law: Improved variational inference with inverse autoregressive flow
+(Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, 2016).
+
+Deviations: SiLU for tanh, Adam for Adagrad; the weight of the KL rises to 1 over the first steps of the training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.nets import MLP, ResBlock, Standardize
+from genbench import images
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig:
+    """Sizes, the bound that is reported, and the training's own knobs."""
+
+    latents: int = 32  # J
+    hidden: int = 512  # of the perceptrons
+    depth: int = 2
+    width: int = 0  # channels of the convolutions; 0: perceptrons alone, as in the paper
+    dropout: float = 0.0  # on the encoder's input: small data sets are learned by heart without it
+    importance_samples: int = 64  # K; 1 reports the ELBO
+    chunk: int = 8192  # pairs (x, z) that are decoded at once
+    warmup: float = 0.1  # the share of the training over which the weight of the KL rises to 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+
+    @classmethod
+    def for_data(cls, data: DataSpec) -> VAEConfig:
+        if not data.is_image:
+            return cls(latents=2, hidden=128, depth=3)
+        if data.dim <= 64:
+            return cls(latents=16, hidden=256, dropout=0.1, weight_decay=1e-2)
+        if data.dim <= 1024:
+            return cls()
+        return cls(latents=128, width=64)
+
+
+class Encoder(nn.Module):
+    """x, on a scale of about one, to `(mu, log sigma)`, each `(n, J)`."""
+
+    def __init__(self, shape: tuple[int, ...], config: VAEConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.convolutions = Pyramid(shape, config.width, down=True) if config.width else nn.Identity()
+        inputs = self.convolutions.features if isinstance(self.convolutions, Pyramid) else math.prod(shape)
+        self.head = MLP(inputs, 2 * config.latents, config.hidden, config.depth)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, log_sigma = self.head(self.convolutions(self.dropout(x)).flatten(1)).chunk(2, dim=1)
+        return mu, log_sigma.clamp(-8.0, 8.0)
+
+
+class Decoder(nn.Module):
+    """z `(n, J)` to the parameters of p(x|z), `(n, outputs * C, H, W)` or `(n, D)`."""
+
+    def __init__(self, shape: tuple[int, ...], outputs: int, config: VAEConfig) -> None:
+        super().__init__()
+        self.shape = (outputs * shape[0], *shape[1:])
+        self.convolutions = Pyramid(self.shape, config.width, down=False) if config.width else nn.Identity()
+        wanted = self.convolutions.features if isinstance(self.convolutions, Pyramid) else math.prod(self.shape)
+        self.head = MLP(config.latents, wanted, config.hidden, config.depth)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.convolutions(self.head(z)).reshape(-1, *self.shape)
+
+
+class Pyramid(nn.Module):
+    """Residual convolutions between an image and its smallest map; the side halves while it is even and above 4.
+
+    Args:
+        shape: of the image, (C, H, W).
+        down: from the image `(n, C, H, W)` to `(n, features)`, or the way back.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int, down: bool) -> None:
+        super().__init__()
+        channels, height, across = shape
+        sizes = [(height, across)]
+        while all(side % 2 == 0 and side > 4 for side in sizes[-1]):
+            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        self.sizes, self.down = sizes if down else sizes[::-1], down
+        self.smallest = (width, *sizes[-1])
+        self.features = math.prod(self.smallest)
+        self.blocks = nn.ModuleList(ResBlock(width) for _ in sizes)
+        self.outer = nn.Conv2d(channels, width, 3, padding=1) if down else nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = self.outer(h) if self.down else h.reshape(-1, *self.smallest)
+        for block, size in zip(self.blocks, self.sizes, strict=True):
+            if h.shape[-2:] != size:
+                h = F.avg_pool2d(h, 2) if self.down else F.interpolate(h, size=size, mode="nearest")
+            h = block(h)
+        return h.flatten(1) if self.down else self.outer(F.silu(h))
+
+
+class VAE(Model):
+    """Gaussian latent variables, an encoder, a decoder; the likelihood is the IWAE-K bound (K = 1: the ELBO).
+
+    A sample is z ~ N(0, I), then x ~ p(x|z), with the observation noise that the likelihood accounts for; showing the
+    decoder's mean instead would show images of another law than the one that is scored.
+    """
+
+    family = "variational"
+    Config = VAEConfig
+    capabilities = frozenset({"encode", "reconstruct"})
+
+    def __init__(self, data: DataSpec, config: VAEConfig) -> None:
+        super().__init__(data, config)
+        if config.importance_samples < 1:
+            raise Refused(f"importance_samples is {config.importance_samples}; the bound needs at least 1")
+        self.likelihood = "elbo" if config.importance_samples == 1 else "iwae"
+        self.encoder = Encoder(data.shape, config)
+        self.decoder = Decoder(data.shape, 2 if data.levels and data.levels > 2 else 1, config)
+        if not data.is_image:
+            self.standardize = Standardize(data.shape)
+            self.log_scale = nn.Parameter(torch.zeros(data.shape))
+
+    @classmethod
+    def recipe(cls, data: DataSpec) -> Recipe:
+        if not data.is_image:
+            return Recipe(steps=6000, batch_size=512, ema=0.995, clip=10.0, warmup=100, schedule="cosine")
+        if data.dim <= 64:
+            return Recipe(steps=6000, batch_size=128, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
+        return Recipe(steps=12_000, batch_size=256, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        config = self.config
+        return {"vae": torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)}
+
+    def _input(self, x: Tensor) -> Tensor:
+        """The data on a scale of about one."""
+        return self.standardize(x) if self.data.levels is None else images.to_signed(x, self.data.levels)
+
+    def observation(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats of the integer image (of the density, for points), `(n,)`.
+
+        Args:
+            x: `(n, *shape)` or `(1, *shape)`.
+            z: `(n, J)`.
+        """
+        parameters, levels = self.decoder(z), self.data.levels
+        if levels is None:
+            error = (self.standardize(x) - parameters) * torch.exp(-self.log_scale)
+            return (-0.5 * (error.square() + _LOG_2PI) - self.log_scale).sum(dim=1) + self.standardize.log_det
+        if levels == 2:
+            terms = F.logsigmoid(torch.where(x > 0, parameters, -parameters))
+        else:
+            mean, log_scale = parameters.chunk(2, dim=1)
+            terms = images.discretized_logistic(x, mean, log_scale, levels)
+        return terms.flatten(1).sum(dim=1)
+
+    def elbo(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """The two terms of the ELBO, reconstruction - kl: E_q log p(x|z) by one draw of z, and KL(q(z|x) || p(z)).
+
+        Returns:
+            nats, each `(n,)`.
+        """
+        mu, log_sigma = self.encoder(self._input(x))
+        reconstruction = self.observation(x, mu + torch.exp(log_sigma) * noise.normal(self.config.latents))
+        return reconstruction, 0.5 * (mu.square() + torch.exp(2.0 * log_sigma) - 1.0 - 2.0 * log_sigma).sum(dim=1)
+
+    def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        if step.index == 0 and self.data.levels is None:
+            self.standardize.observe(batch.x)
+        reconstruction, kl = (term.mean() for term in self.elbo(batch.x, step.noise))
+        self.log(reconstruction=reconstruction, kl=kl)
+        weight = min(1.0, (step.index + 1) / max(1.0, self.config.warmup * step.total))
+        yield "vae", weight * kl - reconstruction
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        self.refuse_labels(labels)
+        parameters, levels = self.decoder(noise.normal(self.config.latents)), self.data.levels
+        if levels is None:
+            x = parameters + torch.exp(self.log_scale) * noise.normal(*self.data.shape)
+            return self.standardize.inverse(x)
+        uniform = noise.uniform(*self.data.shape)
+        if levels == 2:
+            return (uniform < torch.sigmoid(parameters)).to(torch.uint8)
+        mean, log_scale = parameters.chunk(2, dim=1)
+        return images.discretized_logistic_draw(mean, log_scale, uniform, levels)
+
+    def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        """IWAE-K, log 1/K sum_k p(x, z_k) / q(z_k|x) with z_k ~ q(z|x): in expectation a lower bound that rises with K.
+
+        With z = mu + sigma eps, log p(z) - log q(z|x) = sum_j (eps_j^2 - z_j^2) / 2 + log sigma_j.
+        """
+        self.refuse_labels(labels)
+        count = self.config.importance_samples
+        mu, log_sigma = self.encoder(self._input(x))
+        at_once = max(1, self.config.chunk // len(x))
+        log_weights = []
+        for eps in noise.normal(count, self.config.latents).transpose(0, 1).split(at_once):
+            z = mu + torch.exp(log_sigma) * eps  # (k, n, J)
+            prior = (0.5 * (eps.square() - z.square()) + log_sigma).sum(dim=2)
+            repeated = x.expand(len(z), *x.shape).flatten(0, 1)
+            log_weights.append(prior + self.observation(repeated, z.flatten(0, 1)).reshape(len(z), -1))
+        return torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(count)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The mean of q(z|x), `(n, J)`."""
+        return self.encoder(self._input(x))[0]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The decoder's most probable image (the mean, for points) at z = mu(x), `(n, *shape)`."""
+        parameters, levels = self.decoder(self.encode(x)), self.data.levels
+        if levels is None:
+            return self.standardize.inverse(parameters)
+        if levels == 2:
+            return (parameters > 0).to(torch.uint8)
+        return images.from_signed(parameters.chunk(2, dim=1)[0], levels)

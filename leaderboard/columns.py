@@ -1,0 +1,217 @@
+"""The columns a table can have: how each metric is called, which way is better, in which unit it is printed.
+
+A record holds numbers, not declarations, and the site is built where no metric can be imported; so what a metric
+declares beside its function (axis, direction) is repeated here, and a test holds the two together. The order is the
+order of the columns; the first metric of an axis that a dataset's rows have is the one that the figures show.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from genbench.record import Axis, Better
+
+AXES: dict[Axis, str] = {
+    "likelihood": "Likelihood",
+    "quality": "Quality",
+    "diversity": "Diversity",
+    "speed": "Speed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One metric as a table shows it.
+
+    `scale` is what a record's value is multiplied with to be in `unit`; `lowest` and `highest` are the ends of the
+    metric's range in the record; `beside` names metrics that stand in the same cell; `log` asks for a log axis.
+    `merged` keeps all protocols in one column: that of a likelihood names its kind, and so differs from model to model;
+    the cell then says what it holds. Without it every protocol has a column of its own.
+    """
+
+    metric: str
+    heading: str
+    axis: Axis
+    better: Better | None
+    help: str
+    unit: str = ""
+    scale: float = 1.0
+    lowest: float = -math.inf
+    highest: float = math.inf
+    log: bool = False
+    beside: tuple[str, ...] = ()
+    merged: bool = False
+
+    @property
+    def title(self) -> str:
+        """Heading and unit."""
+        return f"{self.heading}, {self.unit}" if self.unit else self.heading
+
+    @property
+    def direction(self) -> str:
+        """In words."""
+        return f"{self.better} is better" if self.better else "no direction declared"
+
+
+COLUMNS = (
+    Column(
+        metric="bits_per_dim",
+        heading="Bits/dim",
+        axis="likelihood",
+        merged=True,
+        better="lower",
+        help="The same as the code length of one value of an image: −log p / (D ln 2).",
+    ),
+    Column(
+        metric="nats",
+        heading="log p",
+        unit="nats",
+        axis="likelihood",
+        merged=True,
+        better="higher",
+        beside=("elbo",),
+        help="Mean log-likelihood of a test example: the mass of an integer image, the density of a point.",
+    ),
+    Column(
+        metric="excess_nats",
+        heading="Excess",
+        unit="nats",
+        axis="likelihood",
+        merged=True,
+        better="lower",
+        help="Cross-entropy of the model less the entropy of the data, where the law of the data is known.",
+    ),
+    Column(
+        metric="fid",
+        heading="FID",
+        axis="quality",
+        better="lower",
+        lowest=0.0,
+        log=True,
+        help="Fréchet distance of two Gaussians fitted to features of real and of generated images.",
+    ),
+    Column(
+        metric="high_quality",
+        heading="High quality",
+        unit="%",
+        scale=100.0,
+        axis="quality",
+        better="higher",
+        lowest=0.0,
+        highest=1.0,
+        help="Share of samples close to a mode of the data; a perfect sampler of a Gaussian mixture scores 98.9%.",
+    ),
+    Column(
+        metric="validity",
+        heading="Validity",
+        unit="%",
+        scale=100.0,
+        axis="quality",
+        better="higher",
+        lowest=0.0,
+        highest=1.0,
+        help="Share of samples inside the 99.9% typical set of the known law.",
+    ),
+    Column(
+        metric="precision",
+        heading="Precision",
+        axis="quality",
+        better="higher",
+        lowest=0.0,
+        highest=1.0,
+        help="Share of generated images that lie among the real ones in feature space.",
+    ),
+    Column(
+        metric="inception_score",
+        heading="Inception score",
+        axis="quality",
+        better="higher",
+        lowest=1.0,
+        help="How surely a classifier sees one class in an image and how evenly it sees all; real data is not used.",
+    ),
+    Column(
+        metric="jensen_shannon",
+        heading="JSD",
+        unit="nats",
+        axis="quality",
+        merged=True,
+        better="lower",
+        help="Jensen-Shannon divergence of model and data, from 0 to log 2.",
+    ),
+    Column(
+        metric="kl_reverse",
+        heading="KL(q‖p)",
+        unit="nats",
+        axis="quality",
+        merged=True,
+        better="lower",
+        help="Divergence the other way: large where q puts mass that p has not.",
+    ),
+    Column(
+        metric="recall",
+        heading="Recall",
+        axis="diversity",
+        better="higher",
+        lowest=0.0,
+        highest=1.0,
+        help="Share of real images that lie among the generated ones in feature space.",
+    ),
+    Column(
+        metric="modes_captured",
+        heading="Modes",
+        axis="diversity",
+        better="higher",
+        lowest=0.0,
+        help="Number of modes of the data that the samples reach.",
+    ),
+    Column(
+        metric="mode_kl",
+        heading="Mode KL",
+        unit="nats",
+        axis="diversity",
+        better="lower",
+        lowest=0.0,
+        help="Divergence of the samples' histogram over modes from that of the data.",
+    ),
+    Column(
+        metric="kl_forward",
+        heading="KL(p‖q)",
+        unit="nats",
+        axis="diversity",
+        merged=True,
+        better="lower",
+        help="Divergence of the model q from the law p of the data: large where q misses what p has.",
+    ),
+    Column(
+        metric="seconds_per_image",
+        heading="Sampling",
+        unit="ms/image",
+        scale=1000.0,
+        axis="speed",
+        better="lower",
+        lowest=0.0,
+        log=True,
+        help="Wall-clock time of the sampler, divided by the number of samples; machines are never mixed.",
+    ),
+)
+
+BESIDE = {"elbo": "ELBO"}  # metrics that stand in the cell of another, and what they are called there
+_BY_METRIC = {column.metric: column for column in COLUMNS}
+
+
+def column(metric: str) -> Column:
+    """The column of a metric; for one that somebody's package brought, a column without direction."""
+    known = _BY_METRIC.get(metric)
+    return known or Column(
+        metric=metric,
+        heading=metric,
+        axis="quality",
+        better=None,
+        help="A metric of another package; no direction is known, so nothing is marked as best.",
+    )
+
+
+def place(metric: str) -> int:
+    """Where a metric stands in the order of columns; unknown ones come last."""
+    return next((index for index, known in enumerate(COLUMNS) if known.metric == metric), len(COLUMNS))
