@@ -301,6 +301,19 @@ def test_models_that_ran_elsewhere_are_named():
     assert {section.title: section.missing for section in found} == {"digits": ("rbm",), "ring8": ()}
 
 
+def test_a_known_law_goes_before_features_and_densities_have_no_bits():
+    numbers = tuple(
+        number(name, 0.5, 0.1) for name in ("fid", "high_quality", "bits_per_dim", "nats", "recall", "modes_captured")
+    )
+    for dataset, expected in (
+        (synthetic.ring8(), {"likelihood": "nats", "quality": "high_quality", "diversity": "modes_captured"}),
+        (synthetic.digits(), {"likelihood": "bits_per_dim", "quality": "fid", "diversity": "recall"}),
+    ):
+        section = only(sections([simple("nade", 0, numbers, dataset=dataset)]))
+        for axis, metric in expected.items():
+            assert section.headings[section.headline(axis)].column.metric == metric
+
+
 def test_the_order_of_the_records_does_not_matter(records):
     found = list(collect(records).records)
     expected = sections(found)

@@ -71,8 +71,9 @@ WORLDS = {"binary 3x3": ((1, 3, 3), 2), "ternary 2x2": ((1, 2, 2), 3)}
 class Row:
     """How a model is put through the contract: small enough for many training steps a second.
 
-    `warm`: training steps after which samples of different noise differ visibly. `sum_at_least`: what the bounds over a small space must add up to after a short training. `reach`, `grid`: half the
-    width and the points per side of the grid over which a density on points is integrated.
+    `warm`: training steps after which samples of different noise differ visibly.
+    `sum_at_least`: what the bounds over a small space must add up to after a short training.
+    `reach`, `grid`: half the width and the points per side of the grid over which a density on points is integrated.
     """
 
     config: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,96 @@
+"""NADE against its own definition: sums over whole spaces, the paper's recursion written out, the sampler's inverse."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from baselines.nade import NADE, NADEConfig, _Scan
+from genbench.noise import Replay, Streams, categorical
+from genbench.types import Batch, DataSpec, Refused, Step
+
+SPACES = [((1, 3, 3), 2), ((1, 2, 2), 3), ((3, 1, 2), 2), ((1, 1, 2), 40)]
+
+
+def rough(shape: tuple[int, ...], levels: int, hidden: int = 7) -> NADE:
+    """A machine whose conditionals are far from uniform."""
+    torch.manual_seed(3)
+    model = NADE(DataSpec(shape=shape, levels=levels), NADEConfig(hidden=hidden))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    return model.eval()
+
+
+def everything(shape: tuple[int, ...], levels: int) -> Tensor:
+    rows = list(itertools.product(range(levels), repeat=math.prod(shape)))
+    return torch.tensor(rows, dtype=torch.uint8).reshape(-1, *shape)
+
+
+@pytest.mark.parametrize(("shape", "levels"), SPACES)
+def test_probabilities_of_all_images_sum_to_one(shape: tuple[int, ...], levels: int) -> None:
+    x = everything(shape, levels)
+    nats = rough(shape, levels).log_prob(x, Streams(0, range(len(x))))
+    assert nats.double().exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+    assert nats.std() > 0.5
+
+
+def test_log_prob_is_the_product_of_the_papers_conditionals() -> None:
+    """p(x_d = 1 | x_<d) = s(b_d + V_d h_d), h_d = s(c + W_<d x_<d), evaluated without the running sum."""
+    model = rough((1, 3, 3), 2)
+    x = everything((1, 3, 3), 2)
+    v = x.flatten(1).float()
+    total = torch.zeros(len(x))
+    for d in range(9):
+        h = torch.sigmoid(model.c + v[:, :d] @ model.w[:d, 0])
+        p = torch.sigmoid(model.b[d] + h @ model.v[d].T)[:, 0]
+        total += torch.log(torch.where(v[:, d] > 0, p, 1.0 - p))
+    torch.testing.assert_close(model.log_prob(x, Streams(0, range(512))), total, rtol=0, atol=1e-4)
+
+
+def test_scan_has_the_gradients_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    phi = torch.randn(4, 3, 2, dtype=torch.float64)
+    shapes = [(4, 2, 5), (4, 3, 5), (5,)]
+    weights = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *w: _Scan.apply(phi, *w), weights)
+
+
+@pytest.mark.parametrize(("shape", "levels"), SPACES)
+def test_samples_are_the_inverse_cdf_of_the_stated_conditionals(shape: tuple[int, ...], levels: int) -> None:
+    """Given the finished image, every pixel is where its uniform falls in its conditional."""
+    model = rough(shape, levels)
+    dim = model.data.dim
+    uniform = Streams(5, range(200)).uniform(dim)
+    with torch.no_grad():
+        x = model.sample(Replay([uniform]))
+        pixels = x.flatten(1).T
+        output = _Scan.apply(model._features(pixels), model.w, model.v, model.c)
+        again = categorical(model._logits(output, model.b[:, None]), uniform.T)
+    assert x.shape == (200, *shape)
+    assert x.dtype == torch.uint8
+    assert (again == pixels).float().mean() > 0.999
+    assert len(x.flatten(1).unique(dim=0)) > 10
+
+
+def test_training_starts_from_the_base_rates() -> None:
+    """At step 0 the biases are the marginals' log odds, so that the loss is about the independent model's."""
+    rates = torch.linspace(0.05, 0.95, 64)
+    x = (Streams(0, range(2000)).uniform(64) < rates).to(torch.uint8).reshape(-1, 1, 8, 8)
+    data = DataSpec(shape=(1, 8, 8), levels=2)
+    torch.manual_seed(0)
+    model = NADE(data, NADEConfig.for_data(data))
+    ((group, loss),) = list(model.losses(Batch(x), Step(0, 10, Streams(0, range(2000)))))
+    entropy = -(rates * rates.log() + (1 - rates) * torch.log1p(-rates)).sum()
+    assert group == "model"
+    assert loss.item() == pytest.approx(entropy.item(), abs=1.0)
+
+
+def test_points_are_refused() -> None:
+    data = DataSpec(shape=(2,), levels=None)
+    with pytest.raises(Refused, match="points have none"):
+        NADE(data, NADEConfig.for_data(data))
