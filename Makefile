@@ -26,7 +26,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 check: $(INSTALLED)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -q -m slow

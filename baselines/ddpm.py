@@ -56,9 +56,9 @@ class DDPMConfig:
         if not data.is_image:
             return cls(sampling_steps=250)
         if data.shape[-1] <= 8:
-            return cls(timesteps=200, schedule="cosine", sampling_steps=50)
+            return cls(timesteps=50, schedule="cosine", multipliers=(1, 1))
         if data.shape[-1] <= 16:
-            return cls(timesteps=200, schedule="cosine", sampling_steps=50, multipliers=(1, 2, 2))
+            return cls(timesteps=50, schedule="cosine", multipliers=(1, 1, 2))
         return cls(width=128, multipliers=(1, 2, 2, 2), blocks=2, learning_rate=2e-4)
 
 
@@ -207,7 +207,7 @@ class DDPM(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
-            return Recipe(steps=3000, batch_size=512, ema=0.998, clip=1.0, warmup=100, schedule="cosine")
+            return Recipe(steps=3000, batch_size=256, ema=0.998, clip=1.0, warmup=100, schedule="cosine")
         if data.shape[-1] <= 16:
             return Recipe(steps=1200, batch_size=64, ema=0.995, clip=1.0, warmup=100, schedule="cosine")
         return Recipe(steps=200_000, batch_size=128, ema=0.9999, clip=1.0, warmup=5000)

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.nets import Standardize
+from baselines.nets import Standardize, fourier_features
 from genbench.images import from_signed, to_signed
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
 
@@ -44,6 +44,7 @@ class GANConfig:
     latent: int = 32  # length of z
     hidden: int = 256  # units of a hidden layer, in both networks
     layers: int = 2  # hidden layers, in both networks
+    octaves: int = 0  # Fourier features of what the discriminator sees
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
     instance_noise: float = 0.2  # standard deviation, at the start, of what is added to all that D sees
@@ -57,6 +58,17 @@ class GANConfig:
         return cls(latent=64, hidden=512, generator_rate=5e-4, discriminator_rate=5e-4)
 
 
+class FourierFeatures(nn.Module):
+    """Points with their sinusoids, `(n, D)` to `(n, D (1 + 2 octaves))`."""
+
+    def __init__(self, octaves: int) -> None:
+        super().__init__()
+        self.octaves = octaves
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fourier_features(x, self.octaves)
+
+
 def perceptron(
     inputs: int,
     outputs: int,
@@ -65,14 +77,17 @@ def perceptron(
     activation: Callable[[], nn.Module],
     normalize: bool,
     bias: bool = True,
+    octaves: int = 0,
 ) -> nn.Sequential:
     """Linear layers with an activation between them, `(n, inputs)` to `(n, outputs)`.
 
     Args:
         normalize: batch normalization before each activation; it replaces the bias of the layer before.
         bias: of the output.
+        octaves: Fourier features that the inputs get first.
     """
-    body: list[nn.Module] = []
+    body: list[nn.Module] = [FourierFeatures(octaves)] if octaves else []
+    inputs *= 1 + 2 * octaves
     for fan_in, fan_out in pairwise([inputs] + [hidden] * layers):
         body += [nn.Linear(fan_in, fan_out, bias=not normalize)]
         body += [nn.BatchNorm1d(fan_out)] if normalize else []
@@ -110,7 +125,9 @@ class GAN(Model):
             raise Refused(f"GAN: loss is {config.loss!r}; it can be 'saturating' or 'non-saturating'")
         sizes = config.hidden, config.layers
         self.generator = perceptron(config.latent, data.dim, *sizes, nn.ReLU, normalize=data.is_image)
-        self.discriminator = perceptron(data.dim, 1, *sizes, lambda: nn.LeakyReLU(0.2), normalize=False)
+        self.discriminator = perceptron(
+            data.dim, 1, *sizes, lambda: nn.LeakyReLU(0.2), normalize=False, octaves=config.octaves
+        )
         self.standardize = None if data.is_image else Standardize(data.shape)
 
     @classmethod

@@ -61,6 +61,8 @@ class VQVAEConfig:
 
     @classmethod
     def for_data(cls, data: DataSpec) -> VQVAEConfig:
+        if data.dim <= 16:
+            return cls(codes=8, code_dim=4, width=32, blocks=1, restart_every=20, prior_width=64, learning_rate=5e-3)
         if data.dim <= 64:
             return cls(codes=64, prior_width=64, prior_depth=2, prior_dropout=0.2)
         if data.dim <= 1024:

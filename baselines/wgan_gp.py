@@ -46,6 +46,7 @@ class WGANGPConfig:
     latent: int = 32  # length of z
     width: int = 256  # units of a hidden layer; channels of the largest hidden map
     layers: int = 2  # hidden layers of the perceptrons
+    octaves: int = 0  # Fourier features of what the perceptron critic sees
     n_critic: int = N_CRITIC  # minibatches in a batch
     penalty: float = 10.0  # lambda
     generator_rate: float = 1e-3
@@ -98,7 +99,7 @@ class WGANGP(Model):
             generator = perceptron(config.latent, data.dim, *sizes, nn.ReLU, normalize=data.is_image)
             bounded = [nn.Tanh(), nn.Unflatten(1, data.shape)] if data.is_image else []
             self.generator = nn.Sequential(generator, *bounded)
-            critic = perceptron(data.dim, 1, *sizes, nn.ReLU, normalize=False, bias=False)
+            critic = perceptron(data.dim, 1, *sizes, nn.ReLU, normalize=False, bias=False, octaves=config.octaves)
             self.critic = nn.Sequential(nn.Flatten(), critic)
         self.standardize = None if data.is_image else Standardize(data.shape)
 

@@ -103,7 +103,7 @@ class _Inputs:
             "modes": self._modes,
             "surprise": self._surprise,
             "nats": lambda _: (self.likelihood.nats.numpy(), None, self.likelihood_protocol),
-            "bits": lambda _: (self.likelihood.bits_per_dim.numpy(), None, self.likelihood_protocol),
+            "bits": self._bits,
             "densities": self._densities,
         }
 
@@ -173,6 +173,11 @@ class _Inputs:
         if self.model.likelihood is None:
             raise Undefined(f"{type(self.model).__name__} defines no likelihood")
         return likelihood(self.model, self.scored, seed=self.seed, progress=False)
+
+    def _bits(self, _: str) -> tuple[Any, Any, str]:
+        if not self.data.spec.is_image:
+            raise Undefined(f"{self.data.name} is continuous: a density has no code length")
+        return self.likelihood.bits_per_dim.numpy(), None, self.likelihood_protocol
 
     @property
     def likelihood_protocol(self) -> str:

@@ -161,7 +161,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cost: Cost
     curves: dict[Name, Curve]
     report: dict[Name, float]
-    measurements: dict[Name, Measurement]
+    measurements: dict[Annotated[str, Meta(min_length=1, max_length=2300)], Measurement]
     assets: dict[Name, Asset]
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class Column:
     @property
     def title(self) -> str:
         """Heading and unit."""
-        return f"{self.heading}, {self.unit}" if self.unit else self.heading
+        return f"{self.heading},\u00a0{self.unit}" if self.unit else self.heading
 
     @property
     def direction(self) -> str:

@@ -158,13 +158,7 @@ class Section:
 
     def headline(self, axis: Axis) -> int | None:
         """Index of the heading that stands for an axis: the first that most of the models have a number for."""
-        models = [row for row in self.rows if row.group == "model"] or list(self.rows)
-        counts = {
-            index: sum(row.cells[index].ok for row in models)
-            for index, heading in enumerate(self.headings)
-            if heading.column.axis == axis and heading.column.better
-        }
-        return max(counts, key=lambda index: counts[index], default=None)
+        return _headline(self.headings, self.rows, axis)
 
 
 def sections(records: Sequence[Record]) -> list[Section]:
@@ -260,7 +254,7 @@ def _seed(record: Record) -> int:
 def _hardware(record: Record) -> str:
     found = {name: record.environment.get(name) for name in _HARDWARE}
     words = [found["gpu"] or found["cpu"] or found["device"] or "unknown machine", found["system"]]
-    words += [f"{found[name]} {name}" for name in ("cores", "threads") if found[name] is not None]
+    words += [f"{name}: {found[name]}" for name in ("cores", "threads") if found[name] is not None]
     if found["device"] == "cuda" and not found["gpu"]:
         words.append("cuda")
     return plain(", ".join(str(word) for word in words if word))
@@ -299,7 +293,13 @@ def _headings(records: list[Record]) -> tuple[list[Heading], list[tuple[str, str
     """The columns that hold at least one number, and for the metrics that hold none the reason."""
     found: list[Heading] = []
     absent: list[tuple[str, str]] = []
-    for column in sorted(COLUMNS, key=lambda one: (list(AXES).index(one.axis), place(one.metric))):
+    preferred = _preferred(records[0])
+
+    def order(column: Column) -> tuple[int, int, int]:
+        first = preferred.index(column.metric) if column.metric in preferred else len(preferred)
+        return list(AXES).index(column.axis), first, place(column.metric)
+
+    for column in sorted(COLUMNS, key=order):
         of_metric = [m for record in records for m in record.measurements.values() if m.metric == column.metric]
         if column.merged:
             protocols = [""] if any(m.status == "ok" for m in of_metric) else []
@@ -451,9 +451,25 @@ def _mark_best(rows: list[Row], headings: list[Heading]) -> list[Row]:
     ]  # fmt: skip
 
 
+def _headline(headings: Sequence[Heading], rows: Sequence[Row], axis: Axis) -> int | None:
+    models = [row for row in rows if row.group == "model"] or rows
+    counts = {
+        index: sum(row.cells[index].ok for row in models)
+        for index, heading in enumerate(headings)
+        if heading.column.axis == axis and heading.column.better
+    }
+    return max(counts, key=lambda index: counts[index], default=None)
+
+
+def _preferred(record: Record) -> list[str]:
+    """Metrics that go before the others of their axis: densities have no bits, and a known law beats features."""
+    names = ["nats"] if record.dataset.levels is None else []
+    return names + (["high_quality", "validity", "modes_captured"] if record.dataset.entropy is not None else [])
+
+
 def _ordered(rows: list[Row], headings: list[Heading]) -> list[Row]:
-    """Reference, controls, models; inside each by the first quality column, rows without that number last."""
-    quality = next((i for i, heading in enumerate(headings) if heading.column.axis == "quality"), None)
+    """Reference, controls, models; inside each by the headline of quality, rows without that number last."""
+    quality = _headline(headings, rows, "quality")
 
     def order(row: Row) -> tuple[int, bool, float, str, str, str]:
         cell = row.cells[quality] if quality is not None else Cell(status="absent")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from genbench.images import to_unit
 from genbench.types import DataSpec, Refused
 
-SHA256 = "aeb4df02785890f2e67836ebb0ffc8ed9dff6cfa89dd91cdabf50570ab98a2c1"
+SHA256 = "2df9a4b183495aca01ef9071366ab1b2e40f715f690865cf40eb09e447d2aa71"
 FEATURES = 64
 CLASSES = 10
 _CHUNK = 1000

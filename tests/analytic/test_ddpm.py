@@ -186,7 +186,7 @@ def test_bound_of_the_exact_denoiser_has_its_expected_value(schedule: str) -> No
     D/2 (SNR_{i-1} - SNR_i) W_i; the decoder D/2 (log(2 pi beta_1) + W_1 / beta_1). Their sum exceeds the entropy
     D/2 log(2 pi e s^2), since each reverse step has the variance of q, which leaves out that of x_0.
     """
-    config = replace(SMALL, timesteps=100, schedule=schedule)
+    config = replace(SMALL, timesteps=100, schedule=schedule)  # type: ignore[arg-type]
     model, n = DDPM(POINTS, config), 4000
     abar = model.abar
     model.network = Exact(abar)

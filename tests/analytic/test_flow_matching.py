@@ -135,15 +135,19 @@ def test_masses_of_images_add_up_to_the_cube() -> None:
     assert masses.mean().item() == pytest.approx(expected, abs=4 * masses.std().item() / math.sqrt(40))
 
 
+@pytest.mark.parametrize("data", [POINTS, DataSpec(shape=(2, 3, 3), levels=3)], ids=["points", "images"])
 @pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
-def test_likelihood_works_where_the_caller_forbids_gradients(guard: Callable[[], torch.no_grad]) -> None:
+def test_likelihood_works_where_the_caller_forbids_gradients(
+    guard: Callable[[], torch.no_grad], data: DataSpec
+) -> None:
     torch.manual_seed(0)
-    model, x = FlowMatching(POINTS, SMALL).eval(), torch.randn(4, 2)
+    model = FlowMatching(data, SMALL).eval()
+    x = torch.randint(0, 3, (4, *data.shape), dtype=torch.uint8) if data.is_image else torch.randn(4, 2)
     for p in model.parameters():
         nn.init.normal_(p, std=0.2)
     expected = model.log_prob(x, Streams(0, range(4)))
     with guard():
-        found = model.log_prob(x * 1.0, Streams(0, range(4)))
+        found = model.log_prob(x.clone(), Streams(0, range(4)))
     assert torch.equal(found, expected)
     assert not expected.requires_grad
 
@@ -152,7 +156,7 @@ def test_likelihood_works_where_the_caller_forbids_gradients(guard: Callable[[],
 def test_a_sampler_is_a_function_of_its_noise(solver: str) -> None:
     torch.manual_seed(0)
     data = DataSpec(shape=(1, 3, 3), levels=17)
-    model = FlowMatching(data, replace(SMALL, solver=solver)).eval()
+    model = FlowMatching(data, replace(SMALL, solver=solver)).eval()  # type: ignore[arg-type]
     for p in model.parameters():
         nn.init.normal_(p, std=0.2)
     with torch.no_grad():

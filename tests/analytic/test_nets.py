@@ -22,6 +22,16 @@ def test_unet_serves_any_size(shape: tuple[int, ...]) -> None:
     assert (out == 0).all(), "untrained, it says 0"
 
 
+@pytest.mark.parametrize(
+    ("size", "lowest"), [((8, 8), (2, 2)), ((3, 3), (3, 3)), ((2, 2), (2, 2)), ((28, 28), (7, 7)), ((6, 16), (3, 4))]
+)
+def test_unet_halves_what_is_even_and_at_least_four(size: tuple[int, int], lowest: tuple[int, int]) -> None:
+    net, seen = UNet(1, 1, width=8, multipliers=(1, 1, 1)), []
+    net.attention.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape[-2:])))
+    net(torch.randn(1, 1, *size), torch.rand(1))
+    assert seen == [lowest]
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 2), (1, 3, 3), (3, 8, 8)])
 def test_every_weight_of_the_unet_learns_after_one_step(shape: tuple[int, ...]) -> None:
     """Only the zero output layer can hide the others, and only in the first step."""

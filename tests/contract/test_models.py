@@ -31,7 +31,9 @@ def make(label: str, spec: DataSpec, seed: int = 0):
     name, overrides = split_label(label)
     if reason := construct.model_class(name).supports(spec):
         pytest.skip(reason)
-    return genbench.build(name, spec, seed=seed, **{**MODELS[label].config, **overrides})
+    row = MODELS[label]
+    suited = {**row.config, **(row.images if spec.is_image else {}), **overrides}
+    return genbench.build(name, spec, seed=seed, **suited)
 
 
 def some_data(spec: DataSpec, n: int = 64) -> torch.Tensor:
