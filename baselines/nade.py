@@ -1,23 +1,30 @@
 """NADE: a product of conditionals in raster order whose hidden units are shared from pixel to pixel.
 
-Symbols: x_1 .. x_D the pixels of an integer image in raster order (channel by channel), L the number of levels, H the
-number of hidden units, g the logistic function. With W_d the input weights of pixel d and V_d its output weights,
+Symbols: x_1 .. x_D the values of an integer image in raster order, the channels of a pixel in turn; L the number of
+levels; g the logistic function. With W_d the input weights of value d, V_d its output weights, and
+phi(x) = (1, x / (L - 1)),
 
     p(x) = prod_d p(x_d | x_<d),    p(x_d | x_<d) = softmax(b_d + V_d h_d),
-    h_d = g(a_d),    a_1 = c,    a_(d+1) = a_d + W_d phi(x_d):
+    h_d = g(a_d),    a_1 = c,    a_(d+1) = a_d + W_d phi(x_d),
 
-all D conditionals in O(D H), because a_(d+1) differs from a_d by one pixel's share. For two levels phi(x_d) is the
-pixel and V_d has one row, the Bernoulli of the paper; for more, phi(x_d) is the pixel's one-hot code.
+so that all D conditionals cost no more than one pass over the weights. For two levels V_d has one row: the Bernoulli
+of the paper.
+
+The weights are tied over translations, as in a convolution: F hidden units sit at every place of the pixel grid (and
+around it), W_d touches only those in a k x k window around pixel d, and V_d reads only those; both depend on the unit
+and on where it lies relative to d. The constant in phi tells a unit how much of its window has passed.
 
 A training step evaluates, for each image, one conditional of every S in raster order, from a random offset, and
-multiplies by S: an unbiased estimate of log p(x) at the price of D / S hidden states instead of D. Neighbouring
-conditionals share nearly all of their hidden state, so that little is lost.
+multiplies by S: an unbiased estimate of log p(x), which sees S times as many images in the same time. Neighbouring
+conditionals share most of their hidden state, so that little is lost.
 
-Deviations from the paper: that estimate; Adam for stochastic gradient descent; categorical conditionals for more than
-two levels; beyond 32 levels phi is the pixel in [0, 1] again, and V_d h_d has 32 entries, which one matrix E that all
-pixels share turns into L logits, so that V does not grow with L.
+Deviations from the paper: the ties, because an untied machine has to learn a shape anew at each place (Uria and
+others, 2016, have a convolutional NADE of another kind); that estimate; Adam for stochastic gradient descent;
+categorical conditionals for more than two levels. Beyond 32 levels V_d h_d has 32 entries, which one matrix that all
+values share turns into L logits.
 
-Reference: The neural autoregressive distribution estimator (Larochelle and Murray, 2011).
+References: The neural autoregressive distribution estimator (Larochelle and Murray, 2011); Neural autoregressive
+distribution estimation (Uria, Côté, Gregor, Murray and Larochelle, 2016).
 """
 
 from __future__ import annotations
@@ -34,40 +41,87 @@ from genbench.images import to_unit
 from genbench.noise import categorical
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
 
-_RANK = 32  # the largest number of levels that is coded one by one
+_RANK = 32  # rows of V_d, at most
 
 
 @dataclass(frozen=True, kw_only=True)
 class NADEConfig:
-    hidden: int  # H
+    features: int = 32  # F, hidden units at each place
+    window: int = 7  # k, odd
     stride: int  # S
-    learning_rate: float = 1e-2
+    dropout: float = 0.0  # of the hidden units, in training
+    learning_rate: float = 3e-2
 
     @classmethod
     def for_data(cls, data: DataSpec) -> NADEConfig:
-        return cls(hidden=min(500, max(32, 4 * data.dim)), stride=math.isqrt(data.dim))
+        """Windows through which the last pixel of a small image sees the first."""
+        size, stride = max(data.shape[1:], default=1), math.isqrt(data.dim)
+        if size <= 4:
+            return cls(window=5, stride=stride)
+        if size <= 8:
+            return cls(window=9, stride=stride, dropout=0.5)
+        return cls(stride=stride)
 
 
 class NADE(Model):
-    """The neural autoregressive distribution estimator, exact likelihood."""
+    """The neural autoregressive distribution estimator with convolutional ties, exact likelihood."""
 
     family = "autoregressive"
     likelihood = "exact"
     Config = NADEConfig
+    base: Tensor
+    offset: Tensor
+    seen: Tensor
+    entry: Tensor
 
     def __init__(self, data: DataSpec, config: NADEConfig) -> None:
         super().__init__(data, config)
-        if config.stride < 1:
-            raise Refused(f"NADE: stride is {config.stride}; it must be at least 1")
+        if config.stride < 1 or config.window % 2 == 0:
+            raise Refused(f"NADE: stride={config.stride} must be at least 1, window={config.window} odd")
         assert data.levels is not None
-        self.levels = data.levels
-        coded = 2 < self.levels <= _RANK
-        features, outputs = self.levels if coded else 1, 1 if self.levels == 2 else min(self.levels, _RANK)
-        self.w = nn.Parameter(torch.randn(data.dim, features, config.hidden) * 0.5)
-        self.v = nn.Parameter(torch.randn(data.dim, outputs, config.hidden) * (0.1 / math.sqrt(config.hidden)))
-        self.c = nn.Parameter(torch.zeros(config.hidden))
+        self.levels, channels, k = data.levels, data.shape[0], config.window
+        outputs = 1 if self.levels == 2 else min(self.levels, _RANK)
+        self.w = nn.Parameter(torch.randn(2, channels, k, k, config.features) * 0.3)
+        self.v = nn.Parameter(torch.randn(k, k, config.features, channels, outputs) * 0.3 / (k * config.features**0.5))
+        self.c = nn.Parameter(torch.zeros(config.features))
         self.b = nn.Parameter(torch.zeros(data.dim, 1 if self.levels == 2 else self.levels))
         self.expand = nn.Linear(_RANK, self.levels, bias=False) if self.levels > _RANK else nn.Identity()
+        with torch.no_grad():
+            self.w[0] *= 0.3  # the constants of a whole window add up
+        for name, table in self._geometry().items():
+            self.register_buffer(name, table, persistent=False)
+
+    def _geometry(self) -> dict[str, Tensor]:
+        """What the conditional of a value d depends on: J values around it, M = k k F hidden units around it.
+
+        The image is padded by k - 1 at the top and on both sides. `base` `(D,)` is the place of d's pixel in the
+        padded plane, `offset` `(J,)` what leads from there to each of the J values; `seen` `(D, J)` is 1 where that
+        value is in the image and before d; `entry` `(J, k k)` the entry of W between a value and the units of a place,
+        one past the end where the place's window does not hold the value.
+        """
+        (channels, height, width), k = self.data.shape, self.config.window
+        reach, across = k - 1, width + 2 * (k - 1)
+        plane = (height + reach) * across
+        y, x, channel = (
+            t.flatten()
+            for t in torch.meshgrid(
+                torch.arange(-reach, 1), torch.arange(-reach, reach + 1), torch.arange(channels), indexing="ij"
+            )
+        )
+        own = (y == 0) & (x == 0)
+        near = (y < 0) | (x < 0) | (own & (channel < channels - 1))
+        y, x, channel, own = y[near], x[near], channel[near], own[near]
+        value = torch.arange(self.data.dim)
+        base = (value // channels // width + reach) * across + value // channels % width + reach
+        offset = channel * plane + y * across + x
+        inside = F.pad(torch.ones(self.data.shape), (reach, reach, reach, 0)).flatten()
+        seen = inside[base[:, None] + offset] * (~own | (channel < (value % channels)[:, None]))
+        place = torch.arange(k) - k // 2
+        dy = y[:, None, None] - place[:, None] + k // 2
+        dx = x[:, None, None] - place[None, :] + k // 2
+        held = (dy >= 0) & (dy < k) & (dx >= 0) & (dx < k)
+        entry = torch.where(held, (channel[:, None, None] * k + dy) * k + dx, channels * k * k).flatten(1)
+        return {"base": base, "offset": offset, "seen": seen, "entry": entry}
 
     @classmethod
     def supports(cls, data: DataSpec) -> str | None:
@@ -75,7 +129,8 @@ class NADE(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
-        return Recipe(steps=3000, batch_size=100, schedule="cosine", ema=0.999)
+        steps = 2000 if max(data.shape[1:]) <= 8 else 12_000
+        return Recipe(steps=steps, batch_size=50, schedule="cosine", warmup=50, ema=0.998)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"model": torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)}
@@ -83,24 +138,22 @@ class NADE(Model):
     def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
         if step.index == 0:
             self._base_rates(batch.x)
-        yield "model", -self._estimate(batch.x.flatten(1), step.noise.uniform()).mean()
+        yield "model", -self._estimate(batch.x, step.noise.uniform()).mean()
 
     @torch.no_grad()
     def _base_rates(self, x: Tensor) -> None:
         """b starts at the marginals' log odds (add one), which leaves only the dependences to be learnt."""
-        x = x.flatten(1)
-        counts = torch.stack([1.0 + (x == level).sum(dim=0) for level in range(self.levels)], dim=1)
+        values = self._raster(x)
+        counts = torch.stack([1.0 + (values == level).sum(dim=0) for level in range(self.levels)], dim=1)
         rates = torch.log(counts / counts.sum(dim=1, keepdim=True))
         self.b.copy_(rates[:, 1:] - rates[:, :1] if self.levels == 2 else rates)
 
-    def _features(self, x: Tensor) -> Tensor:
-        """phi(x) of integers `(...)`, `(..., F)`."""
-        if self.w.shape[1] == 1:
-            return to_unit(x, self.levels)[..., None]
-        return F.one_hot(x.long(), self.levels).to(self.w.dtype)
+    def _raster(self, x: Tensor) -> Tensor:
+        """`(n, C, H, W)` to the values in their order, `(n, D)`."""
+        return x.permute(0, 2, 3, 1).flatten(1)
 
     def _logits(self, output: Tensor, b: Tensor) -> Tensor:
-        """V_d h_d `(..., K)` and b_d to the logits of all levels `(..., L)`."""
+        """V_d h_d and b_d to the logits of all levels, `(..., L)`."""
         logits = self.expand(output) + b
         return F.pad(logits, (1, 0)) if self.levels == 2 else logits
 
@@ -111,49 +164,68 @@ class NADE(Model):
     def _estimate(self, x: Tensor, uniform: Tensor) -> Tensor:
         """S times the sum of log p(x_d | x_<d) over d = r, r + S, r + 2S, ..., with r = floor(u S); unbiased.
 
-        The D pixels, padded, are K blocks of S: a_d is what all earlier blocks add to c, a running sum of K terms,
-        and what the first r pixels of its own block add.
+        There is no running sum over values that are left out: a_d is computed from the J values near d.
 
         Args:
-            x: integers `(n, D)`.
+            x: integers `(n, C, H, W)`.
             uniform: u, `(n,)`.
 
         Returns:
             nats `(n,)`.
         """
-        n, dim, size = len(x), self.data.dim, self.config.stride
-        blocks = -(-dim // size)
-        pad = blocks * size - dim
-        w = F.pad(self.w, (0, 0, 0, 0, 0, pad)).reshape(blocks, -1, self.config.hidden)
-        v = F.pad(self.v, (0, 0, 0, 0, 0, pad)).reshape(blocks, -1, self.config.hidden)
-        b = F.pad(self.b, (0, 0, 0, pad)).reshape(blocks, size, -1)
-        r = (uniform * size).long().clamp(max=size - 1)
-        place = torch.arange(size, device=x.device)
-        phi = F.pad(self._features(x), (0, 0, 0, pad)).reshape(n, blocks, size, -1).transpose(0, 1)
-        added = phi.flatten(2) @ w
-        within = (phi * (place < r[:, None])[None, :, :, None]).flatten(2) @ w
-        h = torch.sigmoid(self.c + added.cumsum(dim=0) - added + within)
-        output = (h @ v.transpose(1, 2)).unflatten(2, (size, -1))
-        rows = torch.arange(n, device=x.device)
-        logits = self._logits(output[:, rows, r], b[:, r])
-        chosen = F.pad(x, (0, pad)).reshape(n, blocks, size)[rows, :, r].T
-        inside = size * torch.arange(blocks, device=x.device)[:, None] + r < dim
-        return size * torch.where(inside, self._nats(logits, chosen), 0.0).sum(dim=0)
+        (channels, *_), k, stride = self.data.shape, self.config.window, self.config.stride
+        r = (uniform * stride).long().clamp(max=stride - 1)
+        d = r[:, None] + torch.arange(0, self.data.dim, stride, device=x.device)
+        inside = d < self.data.dim
+        d = d.clamp(max=self.data.dim - 1)
+        padded = F.pad(to_unit(x, self.levels), (k - 1, k - 1, k - 1, 0)).flatten(1)
+        near = padded.gather(1, (self.base[d][:, :, None] + self.offset).flatten(1)).reshape(*d.shape, -1)
+        w = F.pad(self.w.flatten(1, 3), (0, 0, 0, 1))[:, self.entry].flatten(2)
+        constant = self.c.repeat(k * k) + self.seen @ w[0]
+        a = constant[d] + (near * self.seen[d]) @ w[1]
+        h = F.dropout(torch.sigmoid(a), self.config.dropout, self.training)
+        output = (h @ self.v.flatten(0, 2).flatten(1)).unflatten(2, (channels, -1))
+        own = (d % channels)[:, :, None, None].expand(-1, -1, 1, output.shape[-1])
+        logits = self._logits(output.gather(2, own)[:, :, 0], self.b[d])
+        chosen = self._raster(x).gather(1, d)
+        return stride * torch.where(inside, self._nats(logits, chosen), 0.0).sum(dim=1)
+
+    def _start(self, n: int) -> Tensor:
+        """a_1 of all hidden units, `(n, H + k - 1, W + k - 1, F)`."""
+        (_, height, width), margin = self.data.shape, self.config.window - 1
+        return self.c.expand(n, height + margin, width + margin, -1).clone()
+
+    def _window(self, a: Tensor, d: int) -> Tensor:
+        """The units around value d, a view `(n, k, k, F)`."""
+        (channels, _, width), k = self.data.shape, self.config.window
+        row, column = divmod(d // channels, width)
+        return a[:, row : row + k, column : column + k]
+
+    def _conditional(self, a: Tensor, d: int) -> Tensor:
+        """The logits of p(x_d | x_<d), `(n, L)`."""
+        v = self.v[:, :, :, d % self.data.shape[0]].flatten(0, 2)
+        return self._logits(torch.sigmoid(self._window(a, d)).flatten(1) @ v, self.b[d])
+
+    def _absorb(self, a: Tensor, d: int, x: Tensor) -> None:
+        """a_(d+1) from a_d, in place."""
+        w = self.w[:, d % self.data.shape[0]].flip(1, 2)
+        self._window(a, d).add_(w[0] + to_unit(x, self.levels)[:, None, None, None] * w[1])
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
-        a, total = self.c.expand(len(x), -1), torch.zeros(len(x), device=x.device)
-        for d, pixel in enumerate(x.flatten(1).T):
-            total = total + self._nats(self._logits(torch.sigmoid(a) @ self.v[d].T, self.b[d]), pixel)
-            a = a + self._features(pixel) @ self.w[d]
+        a, total = self._start(len(x)), torch.zeros(len(x), device=x.device)
+        for d, value in enumerate(self._raster(x).T):
+            total = total + self._nats(self._conditional(a, d), value)
+            self._absorb(a, d, value)
         return total
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
+        channels, height, width = self.data.shape
         uniform = noise.uniform(self.data.dim)
-        a, drawn = self.c.expand(noise.n, -1), []
+        a, drawn = self._start(noise.n), []
         for d in range(self.data.dim):
-            logits = self._logits(torch.sigmoid(a) @ self.v[d].T, self.b[d])
-            drawn.append(categorical(logits, uniform[:, d]))
-            a = a + self._features(drawn[-1]) @ self.w[d]
-        return torch.stack(drawn, dim=1).to(torch.uint8).reshape(-1, *self.data.shape)
+            drawn.append(categorical(self._conditional(a, d), uniform[:, d]))
+            self._absorb(a, d, drawn[-1])
+        values = torch.stack(drawn, dim=1).to(torch.uint8)
+        return values.reshape(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()

@@ -86,7 +86,7 @@ class RBM(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
-        return Recipe(steps=4000, batch_size=100, schedule="linear")
+        return Recipe(steps=12_000 if data.dim <= 64 else 4000, batch_size=100, schedule="linear")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"model": torch.optim.SGD(self.parameters(), lr=self.config.learning_rate)}

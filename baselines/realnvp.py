@@ -19,8 +19,8 @@ between couplings is a fixed case of the invertible convolutions of Glow (Kingma
 
 Deviations: no batch normalization, whose density of one image depends on the others: the data are standardized once,
 and the networks have group normalization or none; s is bounded smoothly, c tanh(s / c). For points, a fixed rotation
-between couplings where the paper swaps the two halves; the first layers of the networks are steps of all widths, and
-the training starts on blurred data, since narrow modes far apart give no useful gradient otherwise.
+between couplings where the paper swaps the two halves; networks with one hidden layer of ramps of all
+widths, and the training starts on blurred data, since narrow modes far apart give no useful gradient otherwise.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RealNVPConfig:
     blocks: int = 1  # residual blocks of a coupling
     hidden: int = 64  # of a coupling's perceptron (points)
     bound: float = 2.0  # c, of |s|
-    steepest: float = 20.0  # slope of the steepest step in a perceptron's first layer
+    steepest: float = 20.0  # slope of the steepest ramp in a perceptron
     alpha: float = 0.05
     dequantization_samples: int = 1  # M
     blur: float = 0.3  # standard deviation of the noise on points at first, in standard deviations of the data
@@ -61,7 +61,7 @@ class RealNVPConfig:
     @classmethod
     def for_data(cls, data: DataSpec) -> RealNVPConfig:
         if not data.is_image:
-            return cls(couplings=16, learning_rate=2e-3)
+            return cls(couplings=16, hidden=128, learning_rate=3e-3)
         if data.dim <= 1024:
             return cls()
         return cls(width=64, blocks=4)
@@ -162,16 +162,16 @@ class Squeeze(Bijection):
 
 
 class Perceptron(nn.Sequential):
-    """Two hidden layers; the units of the first are steps: all places in the data, widths from 1 down to 1/steepest."""
+    """A hidden layer of clipped ramps: all places in the data, slopes from 1 to `steepest`; `(n, D)` to `(n, 2 D)`."""
 
     def __init__(self, dim: int, hidden: int, steepest: float) -> None:
-        first, second, last = nn.Linear(dim, hidden), nn.Linear(hidden, hidden), _zero(nn.Linear(hidden, 2 * dim))
+        ramps, exit_ = nn.Linear(dim, hidden), _zero(nn.Linear(hidden, 2 * dim))
         with torch.no_grad():
             slope = torch.exp(torch.empty(hidden).uniform_(0.0, math.log(steepest)))
             direction = torch.where(torch.rand(hidden, dim) < 0.5, -1.0, 1.0) / math.sqrt(max(1, dim // 2))
-            first.weight.copy_(slope[:, None] * direction)
-            first.bias.copy_(slope * torch.empty(hidden).uniform_(-2.5, 2.5))
-        super().__init__(first, nn.Tanh(), second, nn.SiLU(), last)
+            ramps.weight.copy_(slope[:, None] * direction)
+            ramps.bias.copy_(slope * torch.empty(hidden).uniform_(-2.5, 2.5))
+        super().__init__(ramps, nn.Hardtanh(), exit_)
 
 
 class Convolutions(nn.Module):
@@ -262,13 +262,13 @@ class RealNVP(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
-            return Recipe(steps=3500, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
+            return Recipe(steps=5000, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
         if data.dim <= 64:
-            return Recipe(steps=1500, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
-        return Recipe(steps=2500, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
+            return Recipe(steps=1000, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
+        return Recipe(steps=600, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"flow": torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)}
+        return {"flow": torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f: data as reals (logits of images, points) `(n, *shape)` to z `(n, D)` and log |det df/dx| `(n,)`."""

@@ -146,7 +146,7 @@ class VAE(Model):
             return Recipe(steps=6000, batch_size=512, ema=0.995, clip=10.0, warmup=100, schedule="cosine")
         if data.dim <= 64:
             return Recipe(steps=6000, batch_size=128, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
-        return Recipe(steps=12_000, batch_size=256, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
+        return Recipe(steps=8000, batch_size=256, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         config = self.config

@@ -100,8 +100,8 @@ class Plan:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """A frozen dataclass as plain JSON content."""
-    return msgspec.to_builtins(asdict(settings))
+    """A frozen dataclass as the plain content that JSON gives back: lists, not tuples."""
+    return msgspec.json.decode(msgspec.json.encode(asdict(settings)))
 
 
 def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download: bool = False) -> Plan:

@@ -109,4 +109,3 @@ def test_stacked_digits_are_measured(result):
         record = result("digits-stacked", model)
         assert 0 < value(record, "modes_captured") <= 1000
         assert value(record, "mode_kl") >= value(real, "mode_kl") - 0.02
-

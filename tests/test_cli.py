@@ -114,9 +114,7 @@ def test_weights_of_another_model_and_broken_weights(tmp_path):
     assert "holds weights of baselines.gan:GAN" in says
     data = (tmp_path / "gan.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-100])
-    assert "cannot be read" in refused(
-        "score", "gan", "--against", "ring8", "--weights", tmp_path / "cut.safetensors"
-    )
+    assert "cannot be read" in refused("score", "gan", "--against", "ring8", "--weights", tmp_path / "cut.safetensors")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

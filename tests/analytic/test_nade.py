@@ -17,13 +17,13 @@ from genbench.types import Batch, DataSpec, Refused, Step
 SPACES = [((1, 3, 3), 2), ((1, 2, 2), 3), ((3, 1, 2), 2), ((1, 1, 2), 40)]
 
 
-def rough(shape: tuple[int, ...], levels: int, hidden: int = 7) -> NADE:
+def rough(shape: tuple[int, ...], levels: int, window: int = 5) -> NADE:
     """A machine whose conditionals are far from uniform."""
     torch.manual_seed(3)
-    model = NADE(DataSpec(shape=shape, levels=levels), NADEConfig(hidden=hidden, stride=2))
+    model = NADE(DataSpec(shape=shape, levels=levels), NADEConfig(features=4, window=window, stride=2))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_()
+            parameter.normal_().mul_(0.4)
     return model.eval()
 
 
@@ -35,22 +35,40 @@ def everything(shape: tuple[int, ...], levels: int) -> Tensor:
 @pytest.mark.parametrize(("shape", "levels"), SPACES)
 def test_probabilities_of_all_images_sum_to_one(shape: tuple[int, ...], levels: int) -> None:
     x = everything(shape, levels)
-    nats = rough(shape, levels).log_prob(x, Streams(0, range(len(x))))
+    with torch.no_grad():
+        nats = rough(shape, levels).log_prob(x, Streams(0, range(len(x))))
     assert nats.double().exp().sum().item() == pytest.approx(1.0, abs=1e-5)
     assert nats.std() > 0.5
 
 
-def test_log_prob_is_the_product_of_the_papers_conditionals() -> None:
-    """p(x_d = 1 | x_<d) = s(b_d + V_d h_d), h_d = s(c + W_<d x_<d), evaluated without the running sum."""
-    model = rough((1, 3, 3), 2)
-    x = everything((1, 3, 3), 2)
-    v = x.flatten(1).float()
-    total = torch.zeros(len(x))
-    for d in range(9):
-        h = torch.sigmoid(model.c + v[:, :d] @ model.w[:d, 0])
-        p = torch.sigmoid(model.b[d] + h @ model.v[d].T)[:, 0]
-        total += torch.log(torch.where(v[:, d] > 0, p, 1.0 - p))
-    torch.testing.assert_close(model.log_prob(x, Streams(0, range(512))), total, rtol=0, atol=1e-4)
+@pytest.mark.parametrize(("shape", "levels"), [((1, 3, 3), 2), ((2, 2, 2), 2)])
+@pytest.mark.parametrize("window", [3, 5])
+def test_log_prob_is_the_product_of_the_papers_conditionals(shape: tuple[int, ...], levels: int, window: int) -> None:
+    """p(x_d | x_<d) = softmax(b_d + V_d h_d), h_d = g(c + sum_(i<d) W_i phi(x_i)), without any running sum.
+
+    W and V are written out in full, from every value to every unit of the padded grid, with zeros outside the windows.
+    """
+    model = rough(shape, levels, window)
+    (channels, height, width), radius, features = shape, window // 2, model.config.features
+    places = list(itertools.product(range(-radius, height + radius), range(-radius, width + radius)))
+    values = list(itertools.product(range(height), range(width), range(channels)))
+    w = torch.zeros(len(values), 2, len(places), features)
+    v = torch.zeros(len(values), len(places), features)
+    for (d, (y, x, channel)), (p, (row, column)) in itertools.product(enumerate(values), enumerate(places)):
+        if max(abs(y - row), abs(x - column)) <= radius:
+            w[d, :, p] = model.w[:, channel, y - row + radius, x - column + radius].detach()
+            v[d, p] = model.v[row - y + radius, column - x + radius, :, channel, 0].detach()
+    images = everything(shape, levels)
+    raster = images.permute(0, 2, 3, 1).flatten(1).float()
+    phi = torch.stack([torch.ones_like(raster), raster], dim=2)
+    total = torch.zeros(len(images))
+    with torch.no_grad():
+        for d in range(len(values)):
+            a = model.c + torch.einsum("nif,ifph->nph", phi[:, :d], w[:d])
+            p_on = torch.sigmoid(model.b[d] + (torch.sigmoid(a) * v[d]).sum(dim=(1, 2)))
+            total += torch.log(torch.where(raster[:, d] > 0, p_on, 1.0 - p_on))
+        found = model.log_prob(images, Streams(0, range(len(images))))
+    torch.testing.assert_close(found, total, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("shape", "levels"), SPACES)
@@ -62,10 +80,10 @@ def test_the_training_estimate_is_unbiased(shape: tuple[int, ...], levels: int, 
     x = everything(shape, levels)[::7]
     offsets = (torch.arange(stride) + 0.5) / stride
     with torch.no_grad():
-        mean = torch.stack([model._estimate(x.flatten(1), u.expand(len(x))) for u in offsets]).mean(dim=0)
+        mean = torch.stack([model._estimate(x, u.expand(len(x))) for u in offsets]).mean(dim=0)
         # A batch in which every image has an offset of its own gives each what it would get alone.
-        mixed = model._estimate(x.flatten(1), offsets[torch.arange(len(x)) % stride])
-        alone = torch.cat([model._estimate(x[i : i + 1].flatten(1), offsets[i % stride][None]) for i in range(len(x))])
+        mixed = model._estimate(x, offsets[torch.arange(len(x)) % stride])
+        alone = torch.cat([model._estimate(x[i : i + 1], offsets[i % stride][None]) for i in range(len(x))])
         exact = model.log_prob(x, Streams(0, range(len(x))))
     torch.testing.assert_close(mean, exact, rtol=0, atol=1e-4)
     torch.testing.assert_close(mixed, alone, rtol=0, atol=1e-4)
@@ -79,11 +97,10 @@ def test_samples_are_the_inverse_cdf_of_the_stated_conditionals(shape: tuple[int
     uniform = Streams(5, range(200)).uniform(dim)
     with torch.no_grad():
         x = model.sample(Replay([uniform]))
-        v, again, a = x.flatten(1), [], model.c.expand(200, -1)
+        v, again, a = x.permute(0, 2, 3, 1).flatten(1), [], model._start(200)
         for d in range(dim):
-            logits = model._logits(torch.sigmoid(a) @ model.v[d].T, model.b[d])
-            again.append(categorical(logits, uniform[:, d]))
-            a = a + model._features(v[:, d]) @ model.w[d]
+            again.append(categorical(model._conditional(a, d), uniform[:, d]))
+            model._absorb(a, d, v[:, d])
     assert x.shape == (200, *shape)
     assert x.dtype == torch.uint8
     assert (torch.stack(again, dim=1) == v).float().mean() > 0.999
@@ -109,3 +126,11 @@ def test_points_are_refused() -> None:
     data = DataSpec(shape=(2,), levels=None)
     with pytest.raises(Refused, match="points have none"):
         NADE(data, NADEConfig.for_data(data))
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    data = DataSpec(shape=(1, 4, 4), levels=2)
+    with pytest.raises(Refused, match="window=4 odd"):
+        NADE(data, NADEConfig(stride=4, window=4))
+    with pytest.raises(Refused, match="stride=0 must be at least 1"):
+        NADE(data, NADEConfig(stride=0))

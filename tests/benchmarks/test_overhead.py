@@ -70,7 +70,9 @@ def test_training_loop_overhead(benchmark, name):
     print(f"\n{name}: {statistics.median(ratios):.3f} of the bare loop ({min(ratios):.3f} to {max(ratios):.3f})")  # noqa: T201
 
 
-@pytest.mark.parametrize("code", ["import genbench", "import genbench.cli as c; c.main(['--help'], standalone_mode=False)"])
+@pytest.mark.parametrize(
+    "code", ["import genbench", "import genbench.cli as c; c.main(['--help'], standalone_mode=False)"]
+)
 def test_startup(benchmark, code):
     """Bars: 0.2 s and 0.3 s, the interpreter's own start included."""
     benchmark.pedantic(
