@@ -124,7 +124,7 @@ class DCGAN(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
-        return Recipe(steps=3500, batch_size=64, ema=0.995, schedule="linear")
+        return Recipe(steps=3500 if data.dim <= 64 else 4000, batch_size=64, ema=0.995, schedule="linear")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:

@@ -175,6 +175,7 @@ class DDPM(Model):
     family = "diffusion"
     likelihood = "vlb"
     Config = DDPMConfig
+    capabilities = frozenset({"terms"})
 
     config: DDPMConfig
 

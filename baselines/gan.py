@@ -52,10 +52,10 @@ class GANConfig:
     @classmethod
     def for_data(cls, data: DataSpec) -> GANConfig:
         if not data.is_image:
-            return cls(latent=2, hidden=128)
+            return cls(latent=2, hidden=128, instance_noise=0.3)
         if data.dim <= 64:
             return cls()
-        return cls(latent=64, hidden=512, generator_rate=5e-4, discriminator_rate=5e-4)
+        return cls(latent=64, hidden=384, generator_rate=5e-4, discriminator_rate=5e-4)
 
 
 class FourierFeatures(nn.Module):
@@ -134,7 +134,7 @@ class GAN(Model):
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
             return Recipe(steps=6000, batch_size=256, ema=0.99, schedule="linear")
-        return Recipe(steps=6000, batch_size=64, ema=0.995, schedule="linear")
+        return Recipe(steps=6000 if data.dim <= 64 else 5000, batch_size=64, ema=0.995, schedule="linear")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,14 @@ class VAEConfig:
         if data.dim <= 1024:
             return cls()
         return cls(latents=128, width=64)
+
+
+class Terms(NamedTuple):
+    """Nats, `(n,)` each: elbo = reconstruction - kl."""
+
+    elbo: Tensor
+    reconstruction: Tensor
+    kl: Tensor
 
 
 class Encoder(nn.Module):
@@ -127,7 +136,7 @@ class VAE(Model):
 
     family = "variational"
     Config = VAEConfig
-    capabilities = frozenset({"encode", "reconstruct"})
+    capabilities = frozenset({"encode", "reconstruct", "terms"})
 
     def __init__(self, data: DataSpec, config: VAEConfig) -> None:
         super().__init__(data, config)
@@ -183,6 +192,11 @@ class VAE(Model):
         mu, log_sigma = self.encoder(self._input(x))
         reconstruction = self.observation(x, mu + torch.exp(log_sigma) * noise.normal(self.config.latents))
         return reconstruction, 0.5 * (mu.square() + torch.exp(2.0 * log_sigma) - 1.0 - 2.0 * log_sigma).sum(dim=1)
+
+    def terms(self, x: Tensor, noise: Noise) -> Terms:
+        """The ELBO with its two terms, which stand beside the IWAE bound."""
+        reconstruction, kl = self.elbo(x, noise)
+        return Terms(reconstruction - kl, reconstruction, kl)
 
     def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
         if step.index == 0 and self.data.levels is None:

@@ -89,11 +89,12 @@ class Row:
 # To add a model: one row here.
 # Diffusion learns slowly: after a short training its bound still lies five nats below the law, from forty before.
 SMALL_DIFFUSION = {"width": 16, "timesteps": 50, "sampling_steps": 20}
+FEW_STEPS = {"timesteps": 100, "sampling_steps": 20, "hidden": 32}
 MODELS: dict[str, Row] = {
     "nade": Row(images={"features": 8}),
     "pixelcnn": Row(images={"width": 16, "blocks": 2}),
     "realnvp": Row(images={"width": 16}),
-    "vae": Row(images={"hidden": 64, "importance_samples": 8}),
+    "vae": Row(images={"hidden": 64, "importance_samples": 8}, points={"importance_samples": 8}, grid=81),
     # One code stands for an image in the bound, so that all that other codes would add is missing from the sum.
     "vqvae": Row(images={"width": 16, "prior_width": 32}, steps=400, sum_at_least=0.1),
     "rbm": Row(images={"gibbs_steps": 30, "temperatures": 100, "ais_chains": 20}),
@@ -101,22 +102,18 @@ MODELS: dict[str, Row] = {
     "gan[loss=saturating]": Row(),
     "dcgan": Row(warm=60),
     "wgan-gp": Row(),
-    "ddpm": Row(
-        images=SMALL_DIFFUSION, points={"timesteps": 100, "sampling_steps": 20}, grid=81, steps=300, sum_at_least=0.001
-    ),
-    "ddpm[sampler=ddim]": Row(
-        images=SMALL_DIFFUSION, points={"timesteps": 100, "sampling_steps": 20}, grid=81, steps=300, sum_at_least=0.001
-    ),
+    "ddpm": Row(images=SMALL_DIFFUSION, points=FEW_STEPS, grid=61, steps=300, sum_at_least=0.001),
+    "ddpm[sampler=ddim]": Row(images=SMALL_DIFFUSION, points=FEW_STEPS, grid=61, steps=300, sum_at_least=0.001),
     "flow-matching": Row(
         images={"width": 8, "steps": 5, "likelihood_steps": 5},
-        points={"likelihood_steps": 60},
+        points={"likelihood_steps": 60, "hidden": 32, "depth": 2},
         grid=141,
         sum_at_least=0.1,
     ),
     "truth": Row(),
     "copycat": Row(),
     "narrow-kernels": Row(config={"scale": 0.2}),
-    "mostly-noise": Row(reach=25.0, grid=1001),
+    "mostly-noise": Row(images={"of": "baselines.nade:NADE"}, points={"spread": 2.0}, reach=12.0, grid=401),
     "independent": Row(),
     "gaussian": Row(sum_at_least=0.1),
 }
