@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types check slow bench clean help
+.PHONY: demo picture test lint types check slow bench clean help
 
 help:
 	@echo "make demo   train and measure the quick suite, build its page (about eight minutes on two cores)"
@@ -30,6 +30,9 @@ check: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -q -m slow
+
+picture: demo
+	$(BIN)/python -m leaderboard.picture site/index.html leaderboard/page.png
 
 bench: $(INSTALLED)
 	$(BIN)/pytest -q tests/benchmarks --benchmark-only

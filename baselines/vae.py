@@ -57,7 +57,8 @@ class VAEConfig:
         if data.dim <= 64:
             return cls(latents=16, hidden=256, dropout=0.1, weight_decay=1e-2)
         if data.dim <= 1024:
-            return cls()
+            # A long warm-up: without it the latents never say enough to tell the modes of glyphs apart.
+            return cls(warmup=0.6, learning_rate=3e-3)
         return cls(latents=128, width=64)
 
 
@@ -155,7 +156,7 @@ class VAE(Model):
             return Recipe(steps=6000, batch_size=512, ema=0.995, clip=10.0, warmup=100, schedule="cosine")
         if data.dim <= 64:
             return Recipe(steps=6000, batch_size=128, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
-        return Recipe(steps=8000, batch_size=256, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
+        return Recipe(steps=10_000, batch_size=128, ema=0.998, clip=100.0, warmup=100, schedule="cosine")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         config = self.config

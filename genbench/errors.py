@@ -8,5 +8,9 @@ class Refused(Exception):
     """
 
 
+class CannotWrite(Refused):
+    """The disk is full, the folder is closed or the like: nothing that follows can be kept either."""
+
+
 class Undefined(Refused):
     """The samples are well formed, but the metric has no value for them; the sentence says why."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from genbench.errors import Refused
+from genbench.errors import CannotWrite, Refused
 
 
 def sha256(data: bytes) -> str:
@@ -48,7 +48,7 @@ def write(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise Refused(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise CannotWrite(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def writable(folder: Path) -> Path:

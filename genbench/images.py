@@ -88,7 +88,7 @@ def to_display(x: Tensor, levels: int) -> Tensor:
 
 
 def grid(x: Tensor, levels: int, columns: int = 10, scale: int | None = None) -> np.ndarray:
-    """A contact sheet: uint8 `(height, width, 3)`, nearest-neighbour enlarged, one grey pixel between images.
+    """A contact sheet: uint8 `(height, width, 3)`, nearest-neighbour enlarged, grey between the images.
 
     Args:
         x: integers `(n, C, H, W)`.
@@ -99,12 +99,12 @@ def grid(x: Tensor, levels: int, columns: int = 10, scale: int | None = None) ->
     scale = scale or max(1, round(48 / max(height, width)))
     shown = shown.expand(n, 3, height, width)
     shown = shown.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    gap, (tall, wide) = max(1, scale), shown.shape[2:]
     rows = math.ceil(n / columns)
-    sheet = torch.full((3, rows * (height * scale + 1) + 1, columns * (width * scale + 1) + 1), 128).to(torch.uint8)
+    sheet = torch.full((3, rows * (tall + gap) + gap, columns * (wide + gap) + gap), 128, dtype=torch.uint8)
     for index in range(n):
-        top = index // columns * (height * scale + 1) + 1
-        left = index % columns * (width * scale + 1) + 1
-        sheet[:, top : top + height * scale, left : left + width * scale] = shown[index]
+        top, left = index // columns * (tall + gap) + gap, index % columns * (wide + gap) + gap
+        sheet[:, top : top + tall, left : left + wide] = shown[index]
     return sheet.permute(1, 2, 0).contiguous().numpy()
 
 

@@ -113,6 +113,7 @@ def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download
     result, loaded, seen = Plan(), dict[str, Dataset](), set[str]()
     for group in suite.group:
         settings = suite.settings(group)
+        _check_counts(settings)
         for data_name in group.datasets:
             if data_name not in loaded:
                 loaded[data_name] = construct.dataset(data_name, root=root, download=download)
@@ -151,6 +152,16 @@ def _cells(
                 recipe=recipe,
                 device=device,
             )
+
+
+def _check_counts(settings: Settings) -> None:
+    """Too few samples for a metric are refused before hours are spent on them."""
+    for name in catalog.shelf("metrics"):
+        metric = catalog.resolve("metrics", name)
+        on_model = metric.needs in ("nats", "bits", "densities")
+        field = "likelihood_images" if on_model else "samples"
+        if (given := getattr(settings, field)) < metric.min_samples:
+            raise Refused(f"{field} = {given} is too few: {name} needs at least {metric.min_samples}")
 
 
 def _check_sections(suite: Suite) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from genbench import images, provenance
 from genbench.catalog import reference
 from genbench.construct import build_configured
+from genbench.errors import CannotWrite
 from genbench.evaluate import evaluate
 from genbench.files import locked, sha256
 from genbench.noise import derive
@@ -49,6 +50,8 @@ def run(work: Plan, store: Store, *, progress: bool = True, say: Callable[[str],
             started = time.monotonic()
             try:
                 result = store.read_record(cell.key) if known else run_cell(cell, store, progress=progress)
+            except CannotWrite:
+                raise
             except Exception as error:
                 outcome.failed[str(cell)] = f"{type(error).__name__}: {error}"
                 say(f"[{number}/{len(work.cells)}] {cell}: FAILED: {error}")

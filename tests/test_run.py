@@ -10,7 +10,7 @@ import time
 import msgspec
 import pytest
 
-from genbench import suite
+from genbench import files, suite
 from genbench.errors import Refused
 from genbench.run import plan, run
 from genbench.store import Store
@@ -135,6 +135,22 @@ def test_a_model_that_cannot_serve_is_skipped_with_its_reason(tmp_path):
 def test_overrides_are_checked_before_anything_runs(tiny, change, says):
     with pytest.raises(Refused, match=says):
         plan(suite.load(tiny, [change]))
+
+
+def test_too_few_samples_are_refused_before_anything_runs(tiny):
+    with pytest.raises(Refused, match="samples = 5 is too few: fid needs at least"):
+        plan(suite.load(tiny, ["samples=5"]))
+    with pytest.raises(Refused, match="likelihood_images = 1 is too few"):
+        plan(suite.load(tiny, ["likelihood_images=1"]))
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(tiny, tmp_path, monkeypatch):
+    work = plan(suite.load(tiny))
+    store = Store(tmp_path / "runs")
+    monkeypatch.setattr(Store, "write_record", lambda *_: files.write(tmp_path, b""))
+    with pytest.raises(Refused, match="cannot write"):
+        run(work, store, progress=False)
+    assert not list(store.records.glob("*.json"))
 
 
 def test_kill_minus_nine_during_a_run_then_again(tiny, tmp_path):
