@@ -158,6 +158,7 @@ def _measure(column: Column) -> _Measure:
 def _replace(out: Path, files: dict[str, bytes]) -> None:
     """Writes the files into a new folder beside `out` and swaps the two."""
     _check_ours(out)
+    out = out.absolute()  # "." has no name to build beside
     out.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(4)
     fresh, old = (out.with_name(f".{out.name}.{token}.{word}") for word in ("new", "old"))

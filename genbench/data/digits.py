@@ -20,7 +20,7 @@ from genbench.noise import Noise
 from genbench.types import Dataset, DataSpec
 
 SIZES = {"train": 1000, "validation": 197, "test": 600}
-STACKED_SIZES = {"train": 20_000, "validation": 2_000, "test": 26_000}
+STACKED_SIZES = {"train": 26_000, "validation": 2_000, "test": 26_000}
 THRESHOLD = 8  # a pixel counts as ink from here on: half of the highest level
 
 

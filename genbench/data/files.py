@@ -180,9 +180,9 @@ def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.nda
         raise Refused(f"{name} is empty (zero bytes)")
     if len(data) > MAX_FILE_BYTES:
         raise Refused(f"{name} has more than {MAX_FILE_BYTES:,} bytes, the most that an image file may have")
-    # PIL makes 8 bits of a 16-bit colour PNG without a word; byte 24 of a PNG is its bit depth
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[24:25] == b"\x10":
-        raise Refused(f"{name} has 16 bits a channel; images have 8")
+    # PIL makes 8 bits of a PNG of 2, 4 or 16 bits without a word; byte 24 of a PNG is its bit depth, byte 25 its kind
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[24:25] in (b"\x02", b"\x04", b"\x10") and data[25:26] != b"\x03":
+        raise Refused(f"{name} has {data[24]} bits a channel; images have 8")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

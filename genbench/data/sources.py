@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ def fetch(name: str, sources: Sequence[Source], root: Path | None, download: boo
 
 
 def _download(source: Source, path: Path) -> None:
-    """Fetches a file from the first place that has it; the file appears whole and checked, or not at all."""
+    """Fetches a file from the first place that has it; the file appears whole or not at all; `fetch` checks it."""
     failures = []
     for url in source.urls:
         try:
@@ -105,6 +106,8 @@ def _from_google_drive(file_id: str, path: Path) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        download_file_from_google_drive(file_id, path.parent, path.name)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            download_file_from_google_drive(file_id, folder, path.name)
+            Path(folder, path.name).replace(path)
     except (RuntimeError, OSError) as error:  # torchvision needs gdown for it, and says so
         raise Refused(f"Google Drive: {error}") from None

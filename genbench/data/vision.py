@@ -203,10 +203,14 @@ def celeba(*, root: Path | None = None, download: bool = False) -> Dataset:
         if not kept.is_file():
             faces = _faces(archive, files)
             write(kept, lambda file, faces=faces: np.save(file, faces, allow_pickle=False))  # type: ignore[misc]
-        # copy-on-write: the pages that are never touched stay on the disk
-        x[split] = torch.from_numpy(np.load(kept, mmap_mode="c", allow_pickle=False))
-        if x[split].shape != (len(files), 3, CELEBA_SIZE, CELEBA_SIZE) or x[split].dtype != torch.uint8:
+        try:
+            # copy-on-write: the pages that are never touched stay on the disk
+            found = np.load(kept, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            found = np.empty(0)
+        if found.shape != (len(files), 3, CELEBA_SIZE, CELEBA_SIZE) or found.dtype != np.uint8:
             raise Refused(f"{kept} does not hold the {len(files):,} faces of {split}; remove it, it is made again")
+        x[split] = torch.from_numpy(found)
     return Dataset(
         name="celeba",
         spec=DataSpec(shape=(3, CELEBA_SIZE, CELEBA_SIZE), levels=256),

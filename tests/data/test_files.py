@@ -144,6 +144,10 @@ def colour16(place):
     (place / "x.png").write_bytes(png(5, 4, depth=16, colour=2, data=(b"\0" + bytes(30)) * 4))
 
 
+def grey4(place):
+    (place / "x.png").write_bytes(png(5, 4, depth=4, data=(b"\0" + bytes(3)) * 4))
+
+
 def palette(place):
     Image.fromarray(noise(4, 5)).convert("P").save(place / "x.png")
 
@@ -248,6 +252,7 @@ def pipe(place):
 BAD = {
     grey16: "16 bits a channel",
     colour16: "16 bits a channel",
+    grey4: "4 bits a channel",
     palette: "mode 'P'",
     alpha: "mode 'RGBA'",
     one_bit: "mode '1'",

@@ -187,9 +187,13 @@ def test_celeba_is_cropped_resized_and_kept(small, tmp_path, monkeypatch):
     again = vision.celeba(root=tmp_path)
     assert again.checksum("test") == data.checksum("test")
     kept = next((tmp_path / "celeba").glob("test-64-*.npy"))
+    whole = kept.read_bytes()
     np.save(kept, np.zeros((1, 3, 64, 64), np.uint8))
-    with pytest.raises(Refused, match="remove it"):
-        vision.celeba(root=tmp_path)
+    wrong = kept.read_bytes()
+    for content in (wrong, whole[:-100], b"", b"not an array"):
+        kept.write_bytes(content)
+        with pytest.raises(Refused, match="remove it"):
+            vision.celeba(root=tmp_path)
 
 
 def test_binarized_mnist_is_read(small):
