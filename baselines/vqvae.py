@@ -64,7 +64,7 @@ class VQVAEConfig:
         if data.dim <= 16:
             return cls(codes=8, code_dim=4, width=32, blocks=1, restart_every=20, prior_width=64, learning_rate=5e-3)
         if data.dim <= 64:
-            return cls(codes=64, prior_width=64, prior_depth=2, prior_dropout=0.2)
+            return cls(codes=16, width=32, blocks=1, prior_width=48, prior_depth=2, prior_dropout=0.1)
         if data.dim <= 1024:
             return cls()
         return cls(codes=512, code_dim=64, width=128, prior_width=256, prior_depth=6)
@@ -194,7 +194,7 @@ class VQVAE(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if data.dim <= 64:
-            return Recipe(steps=4000, batch_size=64, clip=100.0, warmup=50, schedule="cosine")
+            return Recipe(steps=2000, batch_size=64, ema=0.99, clip=100.0, warmup=50, schedule="cosine")
         return Recipe(steps=8000, batch_size=64, clip=100.0, warmup=100, schedule="cosine")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

@@ -1,7 +1,7 @@
 """Quality, speed and diversity of generative models, measured under one set of rules.
 
     data    = genbench.dataset("digits")
-    model   = genbench.construct("vae", data.spec, seed=0)
+    model   = genbench.build("vae", data.spec, seed=0)
     history = genbench.train(model, data, steps=500, seed=0)
     images  = genbench.sample(model, 1000, seed=0)
     table   = genbench.evaluate(images, data, model=model)

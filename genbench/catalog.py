@@ -114,7 +114,8 @@ def reference(name: Shelf, alias: str) -> str:
         return known[alias]
     if name == "datasets" and head in WITH_ARGUMENT:
         return known[head]
-    if ":" in alias:
+    module, colon, attribute = alias.partition(":")
+    if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         return alias
     raise Refused(f"unknown {name.removesuffix('s')} {alias!r}{did_you_mean(alias, known)}")
 

@@ -8,8 +8,8 @@ class Refused(Exception):
     """
 
 
-class CannotWrite(Refused):
-    """The disk is full, the folder is closed or the like: nothing that follows can be kept either."""
+class Unusable(Refused):
+    """What a run stands on cannot be used: the disk is full, a checkpoint is damaged. Going on would hide it."""
 
 
 class Undefined(Refused):

@@ -16,7 +16,7 @@ from genbench.likelihood import likelihood
 from genbench.metrics.measure import measure
 from genbench.noise import Streams, derive
 from genbench.progress import Bar
-from genbench.types import Dataset, Extractor, Measurement, Metric, Model, Refused, Split
+from genbench.types import Dataset, Extractor, Kind, Measurement, Metric, Model, Refused, Split
 
 _LAW_DRAWS = 20_000  # fresh draws of the law that stand for it
 _CHUNK = 1000
@@ -54,9 +54,11 @@ def evaluate(
             metric = catalog.resolve("metrics", name)
             bar.to(done, name)
             table[name] = _one(name, metric, inputs)
-    if model is not None and "terms" in model.capabilities:
+    if metrics is None and model is not None and "terms" in model.capabilities:
+        protocol = f"{reference},n={len(inputs.scored)}"
         for name, value in inputs.terms.items():
-            table[name] = measure(name, _TERM, real=value, fake=None, protocol=inputs.likelihood_protocol)
+            kind: Kind | None = "elbo" if name == "elbo" else None
+            table[name] = measure(name, _TERM, real=value, fake=None, protocol=protocol, kind=kind)
     return table
 
 
@@ -96,7 +98,9 @@ class _Inputs:
     ) -> None:
         self.x, self.data, self.model, self.reference, self.seed = x, data, model, reference, seed
         self.real = data.images(reference)
-        self.scored = self.real[:likelihood_images]
+        # Some test splits have an order (patches by place): what the model is scored on is drawn from all of it.
+        order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(derive(0, "scored") >> 1))
+        self.scored = self.real[order[:likelihood_images].sort().values]
         self._of: dict[str, Callable[[str], tuple[Any, Any, str]]] = {
             "features": self._features,
             "probabilities": self._probabilities,
@@ -109,7 +113,7 @@ class _Inputs:
 
     def of(self, name: str, metric: Metric) -> tuple[Any, Any, str, Any]:
         real, fake, protocol = self._of[metric.needs](name)
-        kind = self.model.likelihood if self.model and metric.axis == "likelihood" else None
+        kind = self.model.likelihood if self.model and metric.needs in ("nats", "bits", "densities") else None
         return real, fake, protocol, kind
 
     @cached_property
@@ -188,7 +192,8 @@ class _Inputs:
         """The likelihood's terms, for a model that keeps them apart: name -> nats of each image."""
         assert self.model is not None
         found: dict[str, list[Tensor]] = {}
-        home = next(p.device for p in self.model.parameters())
+        home = self.model.device
+        self.model.eval()
         with torch.no_grad():
             for rows in torch.arange(len(self.scored)).split(256):
                 noise = Streams(derive(self.seed, "terms"), rows, home)

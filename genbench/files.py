@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from genbench.errors import CannotWrite, Refused
+from genbench.errors import Refused, Unusable
 
 
 def sha256(data: bytes) -> str:
@@ -48,13 +48,13 @@ def write(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise Unusable(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def writable(folder: Path) -> Path:
     """The folder, made if need be; refused in a sentence when nothing can be written into it."""
     probe = folder / f".genbench-{os.getpid()}"
-    write(probe, b"")
+    write(probe, bytes(2**16))
     probe.unlink()
     return folder
 
@@ -68,8 +68,8 @@ def locked(folder: Path) -> Iterator[None]:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no flock; there two runs into one folder are the user's to avoid
-            pass
-        except OSError:
+        except BlockingIOError:
             raise Refused(f"{folder} is in use by another run; wait for it or choose another folder") from None
+        except (ImportError, OSError):
+            pass  # neither Windows nor every file system has locks; there it is the user who keeps two runs apart
         yield

@@ -53,7 +53,7 @@ def discretized_logistic(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int
 
     On the scale of [-1, 1] a level is 2 / (L - 1) wide: P(x) = F(c + w) - F(c - w), c = (x_signed - mean) / s,
     w = 1 / ((L - 1) s), with F the logistic function; the lowest level takes all that lies below, the highest all
-    above. Where the difference underflows, the density at the centre times the width stands in.
+    above. The difference is a product of three factors that do not cancel, so that its logarithm never underflows.
 
     Args:
         x: integers; `mean`, `log_scale`: of the same or a broadcastable shape, on the scale of [-1, 1].

@@ -45,13 +45,16 @@ def likelihood(
     """
     if model.likelihood is None:
         raise Refused(f"{type(model).__name__} defines no likelihood")
+    dtype = torch.uint8 if model.data.is_image else torch.float32
+    if x.dtype != dtype or not len(x):
+        raise Refused(f"x is {x.dtype} with {len(x)} rows; it must be {dtype} with at least one")
     if tuple(x.shape[1:]) != model.data.shape:
         raise Refused(f"x has the shape {tuple(x.shape[1:])}; the model was built for {model.data.shape}")
     if model.data.levels and int(x.max()) >= model.data.levels:
         raise Refused(f"x holds the value {int(x.max())}; the model knows levels 0 to {model.data.levels - 1}")
     if device is not None:
         model.to(device)
-    home = next((p.device for p in model.parameters()), torch.device(device or "cpu"))
+    home = torch.device(device) if device else model.device
     was_training, found = model.training, []
     model.eval()
     with torch.no_grad(), Bar(f"likelihood {type(model).__name__}", len(x), progress) as bar:

@@ -53,9 +53,11 @@ class Cell:
 
     @cached_property
     def code(self) -> str:
-        """Digest of the sources that define the model and its training."""
-        own = [] if self.config is None else [self.model_class.__module__, "genbench.train"]
-        return provenance.code_digest(own)
+        """Digest of the sources that define the model, a model that its configuration names, and the training."""
+        if self.config is None:
+            return provenance.code_digest([])
+        named = [v.partition(":")[0] for v in self.plain_config.values() if isinstance(v, str) and ":" in v]
+        return provenance.code_digest([self.model_class.__module__, "genbench.train", "genbench.construct", *named])
 
     @cached_property
     def weights_key(self) -> str:
@@ -118,8 +120,9 @@ def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download
             if data_name not in loaded:
                 loaded[data_name] = construct.dataset(data_name, root=root, download=download)
             for cell in _cells(suite, group.models, loaded[data_name], data_name, settings, device, result.skipped):
-                if str(cell) not in seen:
-                    seen.add(str(cell))
+                # Hashing here, before anything runs, ties the key to the sources that have just been imported.
+                if cell.key not in seen:
+                    seen.add(cell.key)
                     result.cells.append(cell)
     return result
 

@@ -39,12 +39,14 @@ def _source(module: str) -> tuple[str, frozenset[str]]:
         return "", frozenset()
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     imported: set[str] = set()
+    package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            imported.add(node.module)
-            imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            imported.add(base)
+            imported.update(f"{base}.{alias.name}" for alias in node.names)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             value = body[0].value

@@ -72,6 +72,8 @@ class Measurement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
                 raise ValueError(f"measurement {self.metric}: value, low and high must be finite numbers")
             if self.low > self.high:  # type: ignore[operator]
                 raise ValueError(f"measurement {self.metric}: low {self.low} is above high {self.high}")
+            if not self.low <= self.value <= self.high:  # type: ignore[operator]
+                raise ValueError(f"measurement {self.metric}: value {self.value} lies outside its interval")
         elif not self.reason:
             raise ValueError(f"measurement {self.metric}: status {self.status!r} needs a reason")
         elif any(number is not None for number in numbers):

@@ -16,7 +16,7 @@ from torch import Tensor
 from genbench import images, provenance
 from genbench.catalog import reference
 from genbench.construct import build_configured
-from genbench.errors import CannotWrite
+from genbench.errors import Unusable
 from genbench.evaluate import evaluate
 from genbench.files import locked, sha256
 from genbench.noise import derive
@@ -50,7 +50,7 @@ def run(work: Plan, store: Store, *, progress: bool = True, say: Callable[[str],
             started = time.monotonic()
             try:
                 result = store.read_record(cell.key) if known else run_cell(cell, store, progress=progress)
-            except CannotWrite:
+            except Unusable:
                 raise
             except Exception as error:
                 outcome.failed[str(cell)] = f"{type(error).__name__}: {error}"

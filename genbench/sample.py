@@ -25,7 +25,7 @@ def sample(
 
     Args:
         labels: `(n,)`, for conditional models.
-        batch_size: how many at once; the samples do not depend on it.
+        batch_size: how many at once; the noise of a sample does not depend on it, its rounding may.
         device: where to compute; by default where the model is.
         start: the index of the first sample, so that shards and later calls continue the sequence.
 
@@ -34,9 +34,11 @@ def sample(
     """
     if n < 1 or batch_size < 1:
         raise Refused(f"n and batch_size must be at least 1; they are {n} and {batch_size}")
+    if labels is not None and len(labels) != n:
+        raise Refused(f"there are {len(labels)} labels for {n} samples; there must be one for each")
     if device is not None:
         model.to(device)
-    home = next((p.device for p in model.parameters()), torch.device(device or "cpu"))
+    home = torch.device(device) if device else model.device
     was_training, drawn = model.training, []
     model.eval()
     with torch.inference_mode(), Bar(f"sample {type(model).__name__}", n, progress) as bar:

@@ -94,7 +94,10 @@ def load(name: str, changes: list[str] | None = None) -> Suite:
     if name.endswith(".toml") or path.is_file():
         if not path.is_file():
             raise Refused(f"there is no suite file {name}")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise Refused(f"cannot read the suite {name}: {error.strerror}") from None
     elif name in names():
         text = (resources.files("genbench") / "suites" / f"{name}.toml").read_text("utf-8")
     else:
@@ -103,9 +106,10 @@ def load(name: str, changes: list[str] | None = None) -> Suite:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Refused(f"suite {name} is not valid TOML: {error}") from None
-    for change in changes or []:
-        _change(content, change)
     try:
+        msgspec.convert(content, Suite)
+        for change in changes or []:
+            _change(content, change)
         return msgspec.convert(content, Suite)
     except msgspec.ValidationError as error:
         raise Refused(f"suite {name}: {_explain(str(error))}") from None
@@ -118,9 +122,8 @@ def _change(content: dict[str, Any], change: str) -> None:
         raise Refused(f"--set {change!r} is not of the form name=value, model.field=value or model.recipe.field=value")
     if len(parts) == 1:
         content[target] = parse(value)
-        for group in content.get("group", []):  # what the command line says goes before what a group says
-            if isinstance(group, dict):
-                group.pop(target, None)
+        for group in content["group"]:  # what the command line says goes before what a group says
+            group.pop(target, None)
         return
     section = content.setdefault("recipe" if len(parts) == 3 else "config", {})
     section.setdefault(parts[0], {})[parts[-1]] = parse(value)

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from genbench import files
+from genbench.errors import Unusable
 from genbench.noise import Streams, derive
 from genbench.progress import Bar, sparkline
 from genbench.types import Accounting, Batch, Dataset, History, Model, Recipe, Refused, Step
@@ -126,6 +127,8 @@ def train(
 ) -> History:
     """Trains a model in place and leaves it in evaluation mode, with the averaged weights where there are any.
 
+    Buffers (the running statistics of batch norm, say) are those of the last step, also beside averaged weights.
+
     Args:
         model: a model built for `data.spec`.
         steps: overrides the recipe's number of steps; the learning rate's schedule stretches with it.
@@ -150,7 +153,7 @@ def train(
         raise Refused(f"the model was built for {model.data}, the dataset {data.name} is {data.spec}")
     if device is not None:
         model.to(device)
-    home = next((p.device for p in model.parameters()), torch.device(device or "cpu"))
+    home = torch.device(device) if device else model.device
     run = _Run(model, data, recipe, seed, home, precision)
     path = Path(checkpoint) if checkpoint else None
     identity = identity or _identity(model, data, recipe, seed, precision)
@@ -161,7 +164,6 @@ def train(
         saved = time.monotonic()
         for done in run.steps():
             if done % _FLUSH == 0 or done == recipe.steps:
-                run.flush()
                 bar.to(done, run.note())
                 if path and time.monotonic() - saved > checkpoint_seconds and done < recipe.steps:
                     run.save(path, identity)
@@ -204,8 +206,9 @@ class _Run:
         for index in range(self.state.index, self.recipe.steps):
             self._step(index)
             self.state.index = index + 1
-            now = time.perf_counter()
-            self.state.seconds += now - started
+            if (index + 1) % _FLUSH == 0 or index + 1 == self.recipe.steps:
+                self.flush()  # before the clock is read: it waits for the device
+            self.state.seconds += time.perf_counter() - started
             yield index + 1
             started = time.perf_counter()
 
@@ -215,7 +218,8 @@ class _Run:
         rows = torch.arange(index * size, (index + 1) * size)
         step = Step(index, self.recipe.steps, Streams(self.noise_seed, rows, self.device))
         factor = self.recipe.learning_rate_factor(index)
-        known = self.state.groups in self.state.flops_by_groups
+        # The first step is not typical: codebooks restart, chains begin.
+        known = self.state.groups in self.state.flops_by_groups or (index == 0 and self.recipe.steps > 1)
         counter = nullcontext() if known else _Flops()
         logged: list[tuple[str, Tensor | float]] = []
         with counter:
@@ -294,11 +298,11 @@ class _Run:
             content = torch.load(path, map_location=self.device, weights_only=True)
             found = content["identity"]
         except Exception as error:
-            raise Refused(
+            raise Unusable(
                 f"checkpoint {path.name} cannot be read ({type(error).__name__}); delete it to start anew"
             ) from error
         if found != identity:
-            raise Refused(f"checkpoint {path.name} belongs to another model, configuration, dataset or seed")
+            raise Unusable(f"checkpoint {path.name} belongs to another model, configuration, dataset or seed")
         self.model.load_state_dict(content["model"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(content["optimizers"][name])

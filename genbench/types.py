@@ -139,6 +139,11 @@ class Model(nn.Module):
         """The training that suits such data at budget 1."""
         raise NotImplementedError
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; a model without parameters and buffers is on the CPU."""
+        return next((t.device for t in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One optimizer for each group of parameters; the loop steps the group that `losses` yields."""
         return {}

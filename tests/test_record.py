@@ -110,7 +110,7 @@ def test_an_infinite_number_is_refused():
 
 @given(st.floats(), st.floats(), st.floats())
 def test_a_measurement_is_finite_and_ordered_or_refused(value, low, high):
-    fine = all(map(math.isfinite, (value, low, high))) and low <= high
+    fine = all(map(math.isfinite, (value, low, high))) and low <= value <= high
     try:
         made = Measurement(metric="m", value=value, low=low, high=high)
     except ValueError:

@@ -28,7 +28,7 @@ def seconds_per_image(
     largest with P(Binomial(m, 1/2) < l) <= 2.5%. It needs no law of the times. At least six runs; more (up to `runs`)
     as long as they fit into `seconds`.
     """
-    home = next((p.device for p in model.parameters()), torch.device("cpu"))
+    home = model.device
 
     def call(index: int) -> float:
         rows = torch.arange(index * batch_size, (index + 1) * batch_size)
