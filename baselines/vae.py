@@ -148,7 +148,8 @@ class VAE(Model):
         self.decoder = Decoder(data.shape, 2 if data.levels and data.levels > 2 else 1, config)
         if not data.is_image:
             self.standardize = Standardize(data.shape)
-            self.log_scale = nn.Parameter(torch.zeros(data.shape))
+            # Narrow at first: at the width of the data the latents would never be asked for anything.
+            self.log_scale = nn.Parameter(torch.full(data.shape, -2.5))
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
