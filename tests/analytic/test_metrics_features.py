@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 
 from genbench.errors import Refused
+from genbench.metrics import neighbours
 from genbench.metrics.fid import METRIC as FID
 from genbench.metrics.fid import fid
 from genbench.metrics.inception_score import inception_score
@@ -180,8 +181,6 @@ def test_lattice_distances_equal_to_the_radius_are_inside():
 
 
 def test_neighbours_do_not_depend_on_the_block_size(monkeypatch):
-    import genbench.metrics.neighbours as neighbours
-
     rng = np.random.default_rng(10)
     real, fake = rng.normal(size=(90, 4)), rng.normal(size=(70, 4)) * 1.3
     whole = PRECISION.replicates(real=real, fake=fake)
@@ -260,3 +259,24 @@ def test_bad_probabilities_are_refused():
         inception_score(fake=np.array([[0.5, 0.4], [0.5, 0.5]]))
     with pytest.raises(Refused, match="negative"):
         inception_score(fake=np.array([[1.5, -0.5]]))
+
+
+def test_expected_coverage_of_real_against_real():
+    """Coverage is the share of real points whose ball, out to the k-th real neighbour, holds a generated point.
+
+    Where both sets of N and M follow one continuous law, a ball holds none when the k nearest of the N - 1 + M others
+    are all real: P = prod_{j=1..k} (N - j) / (N + M - j). So E[coverage] = 1 - P in any dimension (Naeem and others,
+    2020), which the radii and distances behind precision and recall must reproduce.
+    """
+    n, m, k, repeats = 300, 200, 3, 40
+    expected = 1 - np.prod([(n - j) / (n + m - j) for j in range(1, k + 1)])
+    generator, shares = np.random.default_rng(5), []
+    for _ in range(repeats):
+        real, fake = neighbours._prepared(generator.normal(size=(n, 4)), generator.normal(size=(m, 4)), k, 0)
+        radii = neighbours._radii(neighbours._nearest(real, k, np.array([0, n])), k)
+        held = np.zeros(n, dtype=bool)
+        for _, block in neighbours._blocks(fake, real):
+            held |= (block <= radii).any(axis=0)
+        shares.append(held.mean())
+    error = np.std(shares) / np.sqrt(repeats)
+    assert abs(np.mean(shares) - expected) < 4 * error < 0.03
