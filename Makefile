@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo picture test lint types check slow bench clean help
 
 help:
-	@echo "make demo   train and measure the quick suite, build its page (about eight minutes on two cores)"
+	@echo "make demo   train and measure the quick suite, build its page (about seven minutes on two cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make slow   the tests that take minutes each: bars on trained models, coverage of intervals"
 	@echo "make bench  the benchmarks"
