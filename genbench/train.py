@@ -213,7 +213,10 @@ class _Run:
             started = time.perf_counter()
 
     def _step(self, index: int) -> None:
-        torch.manual_seed((self.torch_seed + index) % 2**63)  # for what draws on its own: dropout
+        # For what draws on its own: dropout. torch.manual_seed would format a stack trace for every idle device.
+        torch.default_generator.manual_seed((self.torch_seed + index) % 2**63)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed((self.torch_seed + index) % 2**63)
         size = self.batches.size
         rows = torch.arange(index * size, (index + 1) * size)
         step = Step(index, self.recipe.steps, Streams(self.noise_seed, rows, self.device))
