@@ -61,7 +61,7 @@ class RealNVPConfig:
     @classmethod
     def for_data(cls, data: DataSpec) -> RealNVPConfig:
         if not data.is_image:
-            return cls(couplings=16, hidden=128, learning_rate=3e-3)
+            return cls(couplings=16, hidden=64, bound=1.0, learning_rate=5e-3)
         if data.dim <= 1024:
             return cls()
         return cls(width=64, blocks=4)
@@ -262,7 +262,7 @@ class RealNVP(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
-            return Recipe(steps=5000, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
+            return Recipe(steps=6000, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
         if data.dim <= 64:
             return Recipe(steps=1000, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
         return Recipe(steps=600, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
