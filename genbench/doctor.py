@@ -64,7 +64,7 @@ def _weights() -> dict[str, str]:
 
 
 def _data() -> dict[str, str]:
-    from genbench.data.sources import default_root
+    from genbench.sources import default_root
 
     root = default_root()
     there = sorted(p.name for p in root.iterdir()) if root.is_dir() else []

@@ -14,3 +14,7 @@ class Unusable(Refused):
 
 class Undefined(Refused):
     """The samples are well formed, but the metric has no value for them; the sentence says why."""
+
+
+class Unavailable(Refused):
+    """What the number needs is not here (weights, an optional package); the sentence says what to do."""

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from genbench import catalog
-from genbench.errors import Undefined
+from genbench.errors import Unavailable, Undefined
+from genbench.images import to_unit
 from genbench.likelihood import likelihood
 from genbench.metrics.measure import measure
 from genbench.noise import Streams, derive
@@ -65,9 +66,12 @@ def evaluate(
 def _one(name: str, metric: Metric, inputs: _Inputs) -> Measurement:
     try:
         real, fake, protocol, kind = inputs.of(name, metric)
+        train = inputs.train_features if metric.needs == "memory" else None
     except Undefined as reason:
         return Measurement(metric=name, status="undefined", reason=str(reason))
-    return measure(name, metric, real=real, fake=fake, protocol=protocol, kind=kind)
+    except Unavailable as reason:
+        return Measurement(metric=name, status="unavailable", reason=str(reason))
+    return measure(name, metric, real=real, fake=fake, train=train, protocol=protocol, kind=kind)
 
 
 def as_samples(images: Tensor | np.ndarray, data: Dataset) -> Tensor:
@@ -103,6 +107,10 @@ class _Inputs:
         self.scored = self.real[order[:likelihood_images].sort().values]
         self._of: dict[str, Callable[[str], tuple[Any, Any, str]]] = {
             "features": self._features,
+            "memory": self._features,
+            "spatial": self._spatial,
+            "images": self._images,
+            "pairs": self._pairs,
             "probabilities": self._probabilities,
             "modes": self._modes,
             "surprise": self._surprise,
@@ -133,6 +141,38 @@ class _Inputs:
     def _features(self, _: str) -> tuple[Any, Any, str]:
         real, fake = self._feature_pair
         return real, fake, f"{self.extractor.protocol},{self.reference},n={len(fake)}"
+
+    @cached_property
+    def train_features(self) -> np.ndarray:
+        return self.extractor.features(self.data.images("train"))
+
+    def _spatial(self, _: str) -> tuple[Any, Any, str]:
+        raise Undefined(f"{self.extractor.protocol} has no features that keep their places")
+
+    def _unit(self, x: Tensor) -> np.ndarray:
+        """Images on the scale of [0, 1]; points as they are."""
+        values: np.ndarray = (to_unit(x, self.data.spec.levels) if self.data.spec.levels else x).cpu().numpy()
+        return values
+
+    def _images(self, _: str) -> tuple[Any, Any, str]:
+        if not self.data.spec.is_image:
+            raise Undefined(f"{self.data.name} has points, not images")
+        return self._unit(self.real), self._unit(self.x), f"{self.reference},n={len(self.x)}"
+
+    @cached_property
+    def _reconstructed(self) -> Tensor:
+        if self.model is None:
+            raise Undefined("samples alone reconstruct nothing")
+        if "reconstruct" not in self.model.capabilities:
+            raise Undefined(f"{type(self.model).__name__} does not reconstruct")
+        self.model.eval()
+        with torch.no_grad():
+            parts = [self.model.reconstruct(x.to(self.model.device)).cpu() for x in self.scored.split(256)]  # type: ignore[operator]
+        return torch.cat(parts)
+
+    def _pairs(self, _: str) -> tuple[Any, Any, str]:
+        fake = self._reconstructed
+        return self._unit(self.scored), self._unit(fake), f"{self.reference},n={len(fake)}"
 
     def _probabilities(self, _: str) -> tuple[Any, Any, str]:
         if self.data.spec.law is not None and hasattr(self.data.spec.law, "class_probabilities"):

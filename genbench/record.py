@@ -20,10 +20,22 @@ from genbench.errors import Refused
 SCHEMA = 1
 MAX_BYTES = 4 * 2**20
 
-Axis = Literal["quality", "diversity", "likelihood", "speed"]
+Axis = Literal["quality", "diversity", "likelihood", "speed", "memorization", "reconstruction"]
 Better = Literal["lower", "higher"]
 Kind = Literal["exact", "dequantized", "elbo", "iwae", "vlb", "ais", "ode"]
-Needs = Literal["features", "probabilities", "modes", "densities", "surprise", "nats", "bits"]
+Needs = Literal[
+    "features",
+    "spatial",
+    "memory",
+    "images",
+    "pairs",
+    "probabilities",
+    "modes",
+    "densities",
+    "surprise",
+    "nats",
+    "bits",
+]
 Status = Literal["ok", "undefined", "invalid", "unavailable"]
 
 DIRECTION: dict[str, str] = {  # what a likelihood of each kind says about the true one

@@ -49,6 +49,15 @@ class Replicates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with the interval that its own theory gives, and the number of samples it rests on."""
+
+    value: float
+    interval: Interval
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """A mean of paired differences, its interval, and the two-sided p value of "no difference"."""
 
@@ -74,6 +83,12 @@ def _t_quantile(df: float, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(df, 0.5 + level / 2))
+
+
+def variance_interval(value: float, variance: float, df: float, method: str, level: float = LEVEL) -> Interval:
+    """value +- t_df sqrt(variance), for an estimator whose variance is known in closed form."""
+    half = _t_quantile(df, level) * math.sqrt(variance)
+    return Interval(low=value - half, high=value + half, method=method)
 
 
 def _t_tail(t: float, df: float) -> float:

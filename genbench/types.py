@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -284,22 +285,54 @@ class Extractor(Protocol):
 class Metric:
     """What a metric declares beside its function.
 
-    `fn` takes keyword-only `real=` and `fake=` (or what `needs` says) and returns a float. `interval` names how its
-    interval is found: "jackknife" (delete-a-group), "wilson" (a share of n independent trials), "t" (a mean).
-    "t" and "wilson" work on `terms`, which takes what `fn` takes and returns the `(n,)` values (booleans, for a share)
-    whose mean is the metric; for `needs="nats"` and `"bits"` they are `real` itself. "jackknife" calls `fn` with a
-    group left out each time, or asks `replicates` for a `genbench.stats.Replicates` if there is a shorter way.
-    `range` bounds the interval; under "jackknife" (0, 1) marks a share.
+    `fn` takes keyword-only `real=` and `fake=` and returns a float. What they are, `needs` says:
+
+        features       `(m, d)` and `(n, d)`
+        spatial        the same, of an extractor's tap that keeps the places
+        memory         the same, and `train=` `(t, d)`, the features of what the model was trained on
+        images         `(m, C, H, W)` and `(n, C, H, W)` on the scale of [0, 1]
+        pairs          originals and their reconstructions, row by row, `(n, C, H, W)` in [0, 1] or points `(n, D)`
+        probabilities  None and `(n, K)`, a classifier's answers
+        modes          the modes' weights `(K,)` and the mode of each sample `(n,)`, -1 for none
+        densities      `(m, 2)` and `(n, 2)`: log p and log q, at draws from the law and at samples
+        surprise       -log p `(m,)` at draws from the law and `(n,)` at samples
+        nats, bits     `(n,)` of each test image, and None
+
+    `interval` names how its interval is found: "jackknife" (delete-a-group), "wilson" (a share of n independent
+    trials), "t" (a mean), "own". "t" and "wilson" work on `terms`, which takes what `fn` takes and returns the `(n,)`
+    values (booleans, for a share) whose mean is the metric; for `needs="nats"` and `"bits"` they are `real` itself.
+    "jackknife" calls `fn` with a group left out each time, or asks `replicates` for a `genbench.stats.Replicates` if
+    there is a shorter way. "own" asks `estimate` for a `genbench.stats.Estimate`. All of them take the arguments of
+    `fn`, so that a protocol can bind them.
+
+    `range` bounds the interval; under "jackknife" (0, 1) marks a share. `better` is None where the best value, `ideal`,
+    lies inside the range. `min_samples` holds for each side that is random.
     """
 
     fn: Callable[..., Any]
     axis: Axis
-    better: Better
+    better: Better | None
     needs: Needs
-    interval: Literal["jackknife", "wilson", "t"]
+    interval: Literal["jackknife", "wilson", "t", "own"]
     unit: str = ""
     version: int = 1
     min_samples: int = 2
     range: tuple[float, float] = (-math.inf, math.inf)
+    ideal: float | None = None
     terms: Callable[..., Any] | None = None
     replicates: Callable[..., Any] | None = None
+    estimate: Callable[..., Any] | None = None
+
+    def bound(self, **arguments: Any) -> Metric:
+        """The same metric with arguments of its functions fixed, as a protocol asks for it."""
+
+        def fixed(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+            return None if function is None else partial(function, **arguments)
+
+        return replace(
+            self,
+            fn=partial(self.fn, **arguments),
+            terms=fixed(self.terms),
+            replicates=fixed(self.replicates),
+            estimate=fixed(self.estimate),
+        )

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    0: ["errors", "types", "noise", "images", "catalog", "record", "stats", "files", "progress"],
+    0: ["errors", "types", "noise", "images", "catalog", "record", "stats", "files", "progress", "sources", "moments"],
     1: [
         "data",
         "features",
@@ -22,9 +22,10 @@ FLOORS = {
         "store",
         "provenance",
         "suite",
+        "protocols",
     ],
     2: ["evaluate"],
-    3: ["plan", "run", "doctor", "conformance"],
+    3: ["plan", "run", "doctor", "conformance", "stress"],
     4: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

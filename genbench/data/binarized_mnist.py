@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genbench.data.sources import Source, fetch
+from genbench.sources import Source, fetch
 from genbench.errors import Refused
 from genbench.types import Dataset, DataSpec
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genbench.data.sources import GOOGLE_DRIVE, Source, fetch
+from genbench.sources import GOOGLE_DRIVE, Source, fetch
 from genbench.data.splits import content_order, stratified
 from genbench.errors import Refused
 from genbench.files import write

@@ -48,6 +48,26 @@ def feature_pair(real: Any, fake: Any, metric: str, rows: int = 2) -> tuple[np.n
     return x, y
 
 
+def memory_triple(train: Any, real: Any, fake: Any, metric: str, rows: int = 2) -> tuple[np.ndarray, ...]:
+    """Features of the training set, of the real data held out and of the samples, finite float64, of one width."""
+    t = matrix(train, f"{metric}: train", rows)
+    x, y = feature_pair(real, fake, metric, rows)
+    if t.shape[1] != x.shape[1]:
+        raise Refused(f"{metric}: train has {t.shape[1]} features and real {x.shape[1]}; they must be the same")
+    return t, x, y
+
+
+def unit_images(values: Any, what: str, rows: int = 1) -> np.ndarray:
+    """Images on the scale of [0, 1], finite float64 `(n, C, H, W)`."""
+    array = _finite(_numeric(values, what, 4, rows), what)
+    if not array.size:
+        raise Refused(f"{what} has no pixels; it has shape {array.shape}")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise Refused(f"{what} has values from {low:.4g} to {high:.4g}; images stand on the scale of [0, 1]")
+    return array
+
+
 def vector(values: Any, what: str, rows: int = 1) -> np.ndarray:
     """Finite float64 `(n,)`."""
     return _finite(_numeric(values, what, 1, rows), what)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from genbench.errors import Refused, Undefined
-from genbench.record import Kind, Measurement, Needs
+from genbench.errors import Refused, Unavailable, Undefined
+from genbench.record import Kind, Measurement, Needs, Status
 from genbench.stats import (
     LEVEL,
+    Estimate,
     Interval,
     Replicates,
     Side,
@@ -24,6 +25,10 @@ from genbench.types import Metric
 # What is random: the weights of a law are not, nor are its quantiles next to the samples.
 RANDOM: dict[Needs, tuple[Side, ...]] = {
     "features": ("real", "fake"),
+    "spatial": ("real", "fake"),
+    "memory": ("real", "fake"),
+    "images": ("real", "fake"),
+    "pairs": ("fake",),
     "densities": ("real", "fake"),
     "probabilities": ("fake",),
     "modes": ("fake",),
@@ -34,26 +39,39 @@ RANDOM: dict[Needs, tuple[Side, ...]] = {
 
 
 def measure(
-    metric_name: str, metric: Metric, *, real: Any, fake: Any, protocol: str, kind: Kind | None = None
+    metric_name: str,
+    metric: Metric,
+    *,
+    real: Any,
+    fake: Any,
+    train: Any = None,
+    protocol: str,
+    kind: Kind | None = None,
 ) -> Measurement:
     """Computes a metric and its 95% interval.
 
     Args:
         metric_name: what the record calls it.
         real, fake: what `metric.needs` says; a side that the metric does not use is None.
+        train: features of the training set, for a metric of memorization; taken as given, not as random.
         protocol: everything that the number depends on beside the samples.
         kind: of the likelihood, where the metric is one.
 
     Returns:
         status "ok", or "undefined" where the metric has no value for these samples.
     """
+    if metric.needs == "memory":
+        metric = metric.bound(train=train)
     try:
         if metric.interval == "jackknife":
             value, n, interval = _by_jackknife(metric_name, metric, real, fake)
+        elif metric.interval == "own":
+            value, n, interval = _by_own(metric_name, metric, real, fake)
         else:
             value, n, interval = _by_terms(metric_name, metric, real, fake)
-    except Undefined as reason:
-        return Measurement(metric=metric_name, protocol=protocol, kind=kind, status="undefined", reason=str(reason))
+    except (Undefined, Unavailable) as reason:
+        status: Status = "undefined" if isinstance(reason, Undefined) else "unavailable"
+        return Measurement(metric=metric_name, protocol=protocol, kind=kind, status=status, reason=str(reason))
     clipped = interval.clipped(*metric.range)
     return Measurement(
         metric=metric_name,
@@ -81,11 +99,27 @@ def _by_terms(name: str, metric: Metric, real: Any, fake: Any) -> tuple[float, i
     return value, n, wilson(int(terms.sum()), n) if metric.interval == "wilson" else mean_interval(terms)
 
 
+def _by_own(name: str, metric: Metric, real: Any, fake: Any) -> tuple[float, int, Interval]:
+    """The interval that the metric's own theory gives."""
+    _enough_on_each_side(name, metric, real, fake)
+    if metric.estimate is None:
+        raise Refused(f"metric {name} declares an interval of its own and no estimate to take it from")
+    found: Estimate = metric.estimate(real=real, fake=fake)
+    return found.value, found.n, found.interval
+
+
+def _enough_on_each_side(name: str, metric: Metric, real: Any, fake: Any) -> dict[Side, int]:
+    sides: dict[Side, Any] = {"real": real, "fake": fake}
+    sizes = {side: int(np.shape(sides[side])[0]) for side in RANDOM[metric.needs] if sides[side] is not None}
+    for side, size in sizes.items():
+        _enough(name, metric, size, f"{'real' if side == 'real' else 'generated'} samples")
+    return sizes
+
+
 def _by_jackknife(name: str, metric: Metric, real: Any, fake: Any) -> tuple[float, int, Interval]:
     sides = RANDOM[metric.needs]
-    sizes = {side: np.shape(array)[0] for side, array in (("real", real), ("fake", fake)) if side in sides}
+    sizes = _enough_on_each_side(name, metric, real, fake)
     least = min(sizes, key=lambda side: sizes[side])
-    _enough(name, metric, sizes[least], f"{'real' if least == 'real' else 'generated'} samples")
     if metric.replicates is not None:
         replicates: Replicates = metric.replicates(real=real, fake=fake)
     else:

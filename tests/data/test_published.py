@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from genbench.data import binarized_mnist as binarized
 from genbench.data import vision
-from genbench.data.sources import Source, fetch
+from genbench.sources import Source, fetch
 from genbench.errors import Refused
 
 HELD = 10

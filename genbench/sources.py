@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from genbench.errors import Refused
 from genbench.files import write
+from genbench.progress import Bar
 
 PIECE = 2**20
 GOOGLE_DRIVE = "google-drive:"  # followed by the file's id: no plain URL leads to it
@@ -92,9 +93,12 @@ def _copy(url: str, file: BinaryIO, source: Source) -> None:
     digest = hashlib.new(source.algorithm)
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
-            while piece := response.read(PIECE):
-                digest.update(piece)
-                file.write(piece)
+            total = int(response.headers.get("Content-Length") or 0)
+            with Bar(f"fetch {Path(source.path).name}, MiB", total // PIECE, show=total > 0) as bar:
+                while piece := response.read(PIECE):
+                    digest.update(piece)
+                    file.write(piece)
+                    bar.to(file.tell() // PIECE)
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise Refused(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
     if digest.hexdigest() != source.digest:
