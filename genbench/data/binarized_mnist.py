@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genbench.sources import Source, fetch
 from genbench.errors import Refused
+from genbench.sources import Source, fetch
 from genbench.types import Dataset, DataSpec
 
 _URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genbench.sources import GOOGLE_DRIVE, Source, fetch
 from genbench.data.splits import content_order, stratified
 from genbench.errors import Refused
 from genbench.files import write
 from genbench.images import resize
+from genbench.sources import GOOGLE_DRIVE, Source, fetch
 from genbench.types import Dataset, DataSpec
 
 VALIDATION = 5_000

@@ -16,8 +16,8 @@ from scipy.io import savemat
 
 from genbench.data import binarized_mnist as binarized
 from genbench.data import vision
-from genbench.sources import Source, fetch
 from genbench.errors import Refused
+from genbench.sources import Source, fetch
 
 HELD = 10
 N, M = 60, 20  # training and test images of the small files
