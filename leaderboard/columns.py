@@ -16,6 +16,8 @@ AXES: dict[Axis, str] = {
     "likelihood": "Likelihood",
     "quality": "Quality",
     "diversity": "Diversity",
+    "memorization": "Memorization",
+    "reconstruction": "Reconstruction",
     "speed": "Speed",
 }
 

@@ -12,10 +12,16 @@ from genbench.types import Metric
 
 
 def inputs(needs, rng, n=200):
-    """Well-formed arrays for each kind of need."""
+    """Well-formed arrays for each kind of need: real and fake."""
     log_densities = rng.normal(size=(n, 2))
+    features = rng.normal(size=(n, 4)), rng.normal(size=(n + 50, 4))
+    pictures = rng.uniform(size=(n, 1, 8, 8))
     return {
-        "features": (rng.normal(size=(n, 4)), rng.normal(size=(n + 50, 4))),
+        "features": features,
+        "spatial": features,
+        "memory": features,
+        "images": (pictures, rng.uniform(size=(n + 50, 1, 8, 8))),
+        "pairs": (pictures, np.clip(pictures + rng.normal(0, 0.1, pictures.shape), 0, 1)),
         "probabilities": (None, rng.dirichlet(np.ones(5), size=n + 50)),
         "modes": (np.full(6, 1 / 6), rng.integers(-1, 6, n + 50)),
         "densities": (log_densities, log_densities[: n - 20]),
@@ -25,14 +31,21 @@ def inputs(needs, rng, n=200):
     }[needs]
 
 
+def train_for(metric):
+    """The training set's features, for what needs them."""
+    return np.random.default_rng(1).normal(size=(300, 4)) if metric.needs == "memory" else None
+
+
 @pytest.mark.parametrize("name", catalog.METRICS)
 def test_every_metric_is_measured(name):
     metric = catalog.resolve("metrics", name)
     real, fake = inputs(metric.needs, np.random.default_rng(0))
-    found = measure(name, metric, real=real, fake=fake, protocol="p", kind=None)
+    train = train_for(metric)
+    found = measure(name, metric, real=real, fake=fake, train=train, protocol="p", kind=None)
     assert found.status == "ok"
     assert found.name == f"{name}[p]"
-    assert found.value == pytest.approx(metric.fn(real=real, fake=fake))
+    known = {"train": train} if metric.needs == "memory" else {}
+    assert found.value == pytest.approx(metric.fn(real=real, fake=fake, **known))
     assert metric.range[0] <= found.low <= found.value <= found.high <= metric.range[1]
     assert found.low < found.high or name == "modes_captured"
     assert found.n in {len(side) for side in (real, fake) if side is not None}
@@ -48,7 +61,8 @@ def test_too_few_samples_are_refused(name):
     few = metric.min_samples - 1
     real = real if metric.needs in ("modes", "surprise") or real is None else real[:few]
     with pytest.raises(Refused, match=f"{name}.* {few} .*at least {metric.min_samples}"):
-        measure(name, metric, real=real, fake=None if fake is None else fake[:few], protocol="")
+        some = None if fake is None else fake[:few]
+        measure(name, metric, real=real, fake=some, train=train_for(metric), protocol="")
 
 
 def test_no_value_is_a_status_with_a_reason():
