@@ -80,9 +80,16 @@ def _check_device(device: str) -> str:
 @click.argument("what", required=False, type=click.Choice(["models", "datasets", "metrics", "suites"]))
 @_as_json
 def list_(what: str | None, as_json: bool) -> None:
-    """What there is: models, datasets, metrics, suites; a line each."""
+    """What there is: models, datasets, metrics, suites; a line each. `list metrics` tells how each is measured."""
     from genbench import suite
 
+    if what == "metrics":
+        rows = _metric_rows()
+        if as_json:
+            click.echo(json.dumps({"metrics": rows}, indent=1))
+        else:
+            _show([*next(iter(rows.values()))], [list(row.values()) for row in rows.values()])
+        return
     shelves = ["models", "datasets", "metrics", "suites"] if what is None else [what]
     found: dict[str, dict[str, str]] = {}
     for name in shelves:
@@ -95,6 +102,33 @@ def list_(what: str | None, as_json: bool) -> None:
         return
     for name, entries in found.items():
         _show([name.removesuffix("s"), "what it is"], [[key, about] for key, about in entries.items()])
+
+
+def _metric_rows() -> dict[str, dict[str, str]]:
+    """Every metric with what it declares, and the protocols that name it."""
+    from genbench import protocols
+
+    found = {}
+    for name, target in catalog.shelf("metrics").items():
+        metric = catalog.resolve("metrics", name)
+        found[name] = {
+            "metric": name,
+            "what it is": catalog.summary(target),
+            "axis": metric.axis,
+            "better": metric.better or (f"near {metric.ideal:g}" if metric.ideal is not None else "see its page"),
+            "interval": INTERVALS[metric.interval],
+            "at least": str(metric.min_samples),
+            "protocols": ", ".join(key.partition("/")[2] for key in protocols.of_metric(name)),
+        }
+    return found
+
+
+INTERVALS = {
+    "jackknife": "delete-a-group jackknife",
+    "wilson": "Wilson's, of a share",
+    "t": "Student's, of a mean",
+    "own": "its own variance",
+}
 
 
 @main.command(epilog=_example("genbench run quick --out runs"))
@@ -163,6 +197,7 @@ def run(
 @click.argument("samples")
 @click.option("--against", "dataset", required=True, help="The dataset that stands for the truth.")
 @click.option("--metric", "metrics", multiple=True, help="Only this metric (may be given again).")
+@click.option("--protocol", "named", multiple=True, help="Under a named protocol: fid/clean (may be given again).")
 @click.option("--n", default=1000, show_default=True, help="Samples to draw, when SAMPLES is a model.")
 @click.option("--seed", default=0, show_default=True, help="Of the samples, when SAMPLES is a model.")
 @click.option("--weights", type=click.Path(path_type=Path), help="safetensors weights, when SAMPLES is a model.")
@@ -174,6 +209,7 @@ def score(
     samples: str,
     dataset: str,
     metrics: tuple[str, ...],
+    named: tuple[str, ...],
     n: int,
     seed: int,
     weights: Path | None,
@@ -185,6 +221,11 @@ def score(
     """Measure SAMPLES: a folder of images, an .npz/.npy file (NHWC uint8), or a model as module:attribute."""
     for name in metrics:
         catalog.reference("metrics", name)
+    if named:
+        from genbench import protocols
+
+        for name in named:
+            protocols.find(name if "/" in name else f"{name}/")
     from genbench.construct import dataset as load_dataset
     from genbench.data.files import read_samples
     from genbench.evaluate import evaluate
@@ -206,7 +247,7 @@ def score(
         raise Refused(
             f"{samples!r} is neither a file or folder nor a model; a model is a short name or module:attribute"
         )
-    table = evaluate(x, data, model=model, metrics=metrics or None)
+    table = evaluate(x, data, model=model, metrics=[*metrics, *named] or None)
     if as_json:
         import msgspec
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import torch
 
-from genbench import catalog, construct, provenance
+from genbench import catalog, construct, protocols, provenance
 from genbench.suite import Settings, Suite, split_label
 from genbench.types import Dataset, Model, Recipe, Refused
 
@@ -81,14 +81,16 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        metrics = catalog.shelf("metrics")
+        names = self.settings.metrics or list(catalog.shelf("metrics"))
+        metrics = [catalog.reference("metrics", protocols.find(name)[1].metric) for name in names]
         extractor = catalog.reference("extractors", self.data.extractor)
-        measuring = ["genbench.run", extractor.partition(":")[0], *(m.partition(":")[0] for m in metrics.values())]
+        measuring = ["genbench.run", extractor.partition(":")[0], *(m.partition(":")[0] for m in metrics)]
         return provenance.digest({
             "weights": self.weights_key,
             "data": self.data.checksum("test"),
             "samples": self.settings.samples,
             "likelihood_images": self.settings.likelihood_images,
+            "metrics": self.settings.metrics,
             "code": provenance.code_digest(measuring),
         })[:16]  # fmt: skip
 
@@ -159,9 +161,9 @@ def _cells(
 
 def _check_counts(settings: Settings) -> None:
     """Too few samples for a metric are refused before hours are spent on them."""
-    for name in catalog.shelf("metrics"):
-        metric = catalog.resolve("metrics", name)
-        on_model = metric.needs in ("nats", "bits", "densities")
+    for name in settings.metrics or catalog.shelf("metrics"):
+        metric, _ = protocols.find(name)
+        on_model = metric.needs in ("nats", "bits", "densities", "pairs")
         field = "likelihood_images" if on_model else "samples"
         if (given := getattr(settings, field)) < metric.min_samples:
             raise Refused(f"{field} = {given} is too few: {name} needs at least {metric.min_samples}")

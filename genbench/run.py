@@ -70,7 +70,14 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
     started = time.perf_counter()
     samples = real_rows(data, n) if model is None else sample(model, n, seed=0, progress=progress)
     sampled = time.perf_counter()
-    table = evaluate(samples, data, model=model, likelihood_images=cell.settings.likelihood_images, progress=progress)
+    table = evaluate(
+        samples,
+        data,
+        model=model,
+        metrics=cell.settings.metrics,
+        likelihood_images=cell.settings.likelihood_images,
+        progress=progress,
+    )
     evaluated = time.perf_counter()
     if model is not None:
         table["seconds_per_image"] = seconds_per_image(model)

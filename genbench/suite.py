@@ -6,6 +6,7 @@ seeds = [0, 1, 2]                 # training seeds
 datasets = ["digits"]
 models = ["vae", "gan[loss=saturating]"]
 budget = 0.1                      # of the models' own recipes
+metrics = ["fid", "recall"]       # all of the catalog, where nothing is said
 [config.vae]                      # fields of a model's Config, on every dataset
 latent = 8
 [recipe.vae]                      # fields of its Recipe
@@ -38,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: Count = 1000
     likelihood_images: Count = 1000
     precision: Literal["float32", "bf16"] = "float32"
+    metrics: list[str] | None = None  # names of metrics or protocols; None: all of the catalog
 
 
 class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +51,7 @@ class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: Count | None = None
     likelihood_images: Count | None = None
     precision: Literal["float32", "bf16"] | None = None
+    metrics: list[str] | None = None
 
 
 class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +65,7 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: Count = 1000
     likelihood_images: Count = 1000
     precision: Literal["float32", "bf16"] = "float32"
+    metrics: list[str] | None = None
     group: Annotated[list[Group], Meta(min_length=1)]
     config: dict[str, dict[str, Any]] = {}
     recipe: dict[str, dict[str, Any]] = {}
