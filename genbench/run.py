@@ -87,21 +87,13 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
         else images.scatter(samples[:2500], data.images("test")[:2500])
     )
     asset = images.png(sheet)
-    done, spec = history.accounting, data.spec
+    done = history.accounting
     result = Record(
         schema=SCHEMA,
         key=cell.key,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         model=describe(cell, model),
-        dataset=DatasetRun(
-            reference=reference("datasets", cell.data_name),
-            label=cell.data_name.partition(":")[0],
-            shape=list(spec.shape),
-            levels=spec.levels,
-            classes=spec.classes,
-            checksums={split: data.checksum(split) for split in ("train", "validation", "test")},
-            entropy=data.entropy() if spec.law else None,
-        ),
+        dataset=dataset_run(data, cell.data_name),
         seeds={"train": cell.seed, "sample": 0, "evaluate": 0},
         settings={
             "samples": len(samples),
@@ -150,6 +142,20 @@ def trained(cell: Cell, store: Store, progress: bool) -> tuple[Model, History]:
         )
         store.save_weights(cell.weights_key, model, history)
     return model, history
+
+
+def dataset_run(data: Dataset, name: str) -> DatasetRun:
+    """Which data a record speaks of."""
+    spec = data.spec
+    return DatasetRun(
+        reference=reference("datasets", name),
+        label=name.partition(":")[0],
+        shape=list(spec.shape),
+        levels=spec.levels,
+        classes=spec.classes,
+        checksums={split: data.checksum(split) for split in ("train", "validation", "test")},
+        entropy=data.entropy() if spec.law else None,
+    )
 
 
 def real_rows(data: Dataset, n: int) -> Tensor:
