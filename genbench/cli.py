@@ -269,6 +269,58 @@ def score(
         )
 
 
+@main.command(epilog=_example("genbench stress --metric fid --metric recall"))
+@click.option("--metric", "metrics", multiple=True, help="Only this metric or protocol (may be given again).")
+@click.option("--dataset", "datasets", multiple=True, help="digits, glyphs, or another with labels (again for more).")
+@click.option("--pathology", "pathologies", multiple=True, help="Only this damage (may be given again).")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("runs/stress"), show_default=True)
+@_root
+@_as_json
+def stress(
+    metrics: tuple[str, ...],
+    datasets: tuple[str, ...],
+    pathologies: tuple[str, ...],
+    out: Path,
+    data_root: Path | None,
+    as_json: bool,
+) -> None:
+    """Damage real data in steps and see which metric notices what, and from which dose on."""
+    from genbench import protocols
+    from genbench.construct import dataset as load_dataset
+    from genbench.files import writable
+    from genbench.store import Store
+    from genbench.stress import DATASETS
+    from genbench.stress import stress as measure
+    from leaderboard.pathology import matrices, write_plots
+
+    for name in metrics:
+        protocols.find(name)
+    writable(out)
+    records = measure(
+        Store(out),
+        datasets=datasets or DATASETS,
+        pathologies=pathologies or None,
+        metrics=metrics or None,
+        load=lambda name: load_dataset(name, root=data_root),
+    )
+    found = matrices(records)
+    if as_json:
+        click.echo(json.dumps([matrix.plain() for matrix in found], indent=1))
+        return
+    for matrix in found:
+        rows = [
+            [name, *(row[p].symbol if p in row else "" for p in matrix.pathologies), matrix.measures(name)]
+            for name, row in matrix.responses.items()
+        ]
+        _show(["metric", *matrix.pathologies, "measures"], rows, title=matrix.dataset)
+        for name, reason in matrix.left_out.items():
+            click.echo(f"{name}: {reason}")
+    click.echo("Arrow: where the number goes. Then the first dose noticed beyond the intervals; · blind; ! it improves")
+    click.echo("under damage; ~ not monotone.")
+    plots = write_plots(found, out / "plots")
+    click.echo(f"{len(records)} records in {out / 'records'}, {len(plots)} plots in {out / 'plots'}")
+
+
 @main.command(epilog=_example("genbench publish --records runs/records --out site"))
 @click.option("--records", type=click.Path(path_type=Path), default=Path("runs/records"), show_default=True)
 @click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("site"), show_default=True)
