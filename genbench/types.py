@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
@@ -267,18 +267,63 @@ class Dataset:
 
 
 class Extractor(Protocol):
-    """Images (or points) to features; built as `SomeExtractor(spec)`, refuses a spec that it cannot serve."""
+    """Images (or points) to features; built as `SomeExtractor(spec)`, refuses a spec that it cannot serve.
 
-    protocol: str  # its name with the head of its weights' hash, "digitnet@3f2a"; "pixels" where there are none
+    An extractor derives from this class and gives `protocol`, `taps`, `tap`, `outputs`; the rest follows. A tap is a
+    place in the network where numbers are taken out; one pass serves all that are asked for. The tap "logits", where
+    there is one, holds a classifier's answers before the softmax. Everywhere "features" stands for `tap`.
+    """
+
+    protocol: str  # its name with the head of its weights' hash and its options, "digitnet@3f2a"; tap `tap`
+    taps: tuple[str, ...]  # what a pass can give
+    tap: str  # what `features` gives
+    batch: int = 1000  # how many images a pass takes
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What can be done ahead of the network, in another thread: resizing, scaling."""
+        return x
+
+    def outputs(self, prepared: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
+        """One pass over what `prepare` gave, perhaps no rows: tap -> float32 `(n, d)`."""
+        raise NotImplementedError
+
+    def named(self, tap: str) -> str:
+        """The protocol of a tap."""
+        return self.protocol
+
+    def known(self, tap: str) -> str:
+        """A tap by its name; one that there is not is refused."""
+        if tap == "features":
+            return self.tap
+        if tap not in self.taps:
+            raise Refused(f"{self.protocol} has no tap {tap!r}; it has {', '.join(self.taps)}")
+        return tap
+
+    def passed(self, x: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
+        """All taps in one pass, batch by batch: tap -> float32 `(n, d)`."""
+        asked = [self.known(tap) for tap in taps]
+        parts = [self.outputs(self.prepare(part), asked) for part in x.split(self.batch)]
+        return {tap: np.concatenate([part[tap] for part in parts]) for tap in asked}
 
     def features(self, x: Tensor) -> np.ndarray:
         """float32 `(n, d)`."""
+        return self.passed(x, (self.tap,))[self.tap]
 
     def probabilities(self, x: Tensor) -> np.ndarray | None:
         """Class probabilities `(n, K)`, or None where the extractor does not classify."""
+        return self.to_probabilities(self.passed(x, ("logits",))["logits"]) if "logits" in self.taps else None
 
     def classes(self, x: Tensor) -> np.ndarray | None:
         """The class of each image, int64 `(n,)` in 0..spec.classes-1, or None where it does not classify."""
+        return self.to_classes(self.passed(x, ("logits",))["logits"]) if "logits" in self.taps else None
+
+    def to_probabilities(self, logits: np.ndarray) -> np.ndarray | None:
+        """Class probabilities of the tap "logits", float64 `(n, K)`."""
+        return np.asarray(torch.softmax(torch.from_numpy(logits).double(), dim=-1).numpy())
+
+    def to_classes(self, logits: np.ndarray) -> np.ndarray | None:
+        """The dataset's classes from the tap "logits"; None where the network knows other classes."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
