@@ -76,6 +76,10 @@ METRICS = {
     "kl_reverse": "genbench.metrics.kl_reverse:METRIC",
     "jensen_shannon": "genbench.metrics.jensen_shannon:METRIC",
     "validity": "genbench.metrics.validity:METRIC",
+    "ms_ssim": "genbench.metrics.ms_ssim:METRIC",
+    "psnr": "genbench.metrics.psnr:METRIC",
+    "ssim": "genbench.metrics.ssim:METRIC",
+    "reconstruction_error": "genbench.metrics.reconstruction_error:METRIC",
 }
 
 EXTRACTORS = {

@@ -68,6 +68,16 @@ def unit_images(values: Any, what: str, rows: int = 1) -> np.ndarray:
     return array
 
 
+def image_pairs(real: Any, fake: Any, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Originals and their reconstructions, row by row, on the scale of [0, 1], of one shape `(n, C, H, W)`."""
+    if np.ndim(real) == np.ndim(fake) == 2:
+        raise Undefined(f"{metric} compares images; these are points {np.shape(real)}")
+    x, y = unit_images(real, f"{metric}: real"), unit_images(fake, f"{metric}: fake")
+    if x.shape != y.shape:
+        raise Refused(f"{metric}: real has the shape {x.shape} and fake {y.shape}; they are compared row by row")
+    return x, y
+
+
 def vector(values: Any, what: str, rows: int = 1) -> np.ndarray:
     """Finite float64 `(n,)`."""
     return _finite(_numeric(values, what, 1, rows), what)
