@@ -14,7 +14,8 @@ References: Auto-encoding variational Bayes (Kingma and Welling, 2014); Importan
 and Salakhutdinov, 2016); the rounded logistic law: Improved variational inference with inverse autoregressive flow
 (Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, 2016).
 
-Deviations: SiLU for tanh, Adam for Adagrad; the weight of the KL rises to 1 over the first steps of the training.
+Deviations: SiLU for tanh, Adam for Adagrad; convolutions before and after the perceptrons where images are larger than
+8x8; the weight of the KL rises to 1 over the first steps of the training.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.nets import MLP, ResBlock, Standardize
+from baselines.nets import MLP, Standardize
 from genbench import images
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
 
@@ -42,7 +44,7 @@ class VAEConfig:
     latents: int = 32  # J
     hidden: int = 512  # of the perceptrons
     depth: int = 2
-    width: int = 0  # channels of the convolutions; 0: perceptrons alone, as in the paper
+    width: int = 0  # channels of the convolutions at half the image's side; 0: perceptrons alone, as in the paper
     dropout: float = 0.0  # on the encoder's input: small data sets are learned by heart without it
     importance_samples: int = 64  # K; 1 reports the ELBO
     chunk: int = 8192  # pairs (x, z) that are decoded at once
@@ -57,8 +59,9 @@ class VAEConfig:
         if data.dim <= 64:
             return cls(latents=16, hidden=256, dropout=0.1, weight_decay=1e-2)
         if data.dim <= 1024:
-            # A long warm-up: without it the latents never say enough to tell the modes of glyphs apart.
-            return cls(warmup=0.6, learning_rate=3e-3)
+            # A long warm-up: without it the latents never say enough to tell the modes of glyphs apart. Perceptrons
+            # learn every place of a shape anew, and blur; on maps below 16x16 convolutions have no room to help.
+            return cls(width=32 if min(data.shape[1:]) >= 16 else 0, warmup=0.6, learning_rate=3e-3)
         return cls(latents=128, width=64)
 
 
@@ -76,9 +79,13 @@ class Encoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], config: VAEConfig) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
-        self.convolutions = Pyramid(shape, config.width, down=True) if config.width else nn.Identity()
-        inputs = self.convolutions.features if isinstance(self.convolutions, Pyramid) else math.prod(shape)
-        self.head = MLP(inputs, 2 * config.latents, config.hidden, config.depth)
+        maps = _maps(shape, config.width)
+        layers: list[nn.Module] = []
+        for (channels, *_), (channels_out, *_) in pairwise(maps):
+            layers += [nn.Conv2d(channels, channels_out, 4, stride=2, padding=1), nn.SiLU()]
+        self.convolutions = nn.Sequential(*layers)
+        depth = config.depth if not layers else max(0, config.depth - 1)
+        self.head = MLP(math.prod(maps[-1]), 2 * config.latents, config.hidden, depth)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mu, log_sigma = self.head(self.convolutions(self.dropout(x)).flatten(1)).chunk(2, dim=1)
@@ -91,41 +98,30 @@ class Decoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], outputs: int, config: VAEConfig) -> None:
         super().__init__()
         self.shape = (outputs * shape[0], *shape[1:])
-        self.convolutions = Pyramid(self.shape, config.width, down=False) if config.width else nn.Identity()
-        wanted = self.convolutions.features if isinstance(self.convolutions, Pyramid) else math.prod(self.shape)
-        self.head = MLP(config.latents, wanted, config.hidden, config.depth)
+        maps = _maps(self.shape, config.width)[::-1]
+        self.smallest = maps[0]
+        layers: list[nn.Module] = []
+        for (channels, *_), (channels_out, *_) in pairwise(maps):
+            # On the small map, where it is cheap: details are put together before they are placed.
+            layers += [nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1)]
+            layers += [nn.SiLU(), nn.ConvTranspose2d(channels, channels_out, 4, stride=2, padding=1)]
+        self.convolutions = nn.Sequential(*layers)
+        depth = config.depth if not layers else max(0, config.depth - 1)
+        self.head = MLP(config.latents, math.prod(self.smallest), config.hidden, depth)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.convolutions(self.head(z)).reshape(-1, *self.shape)
+        return self.convolutions(self.head(z).reshape(-1, *self.smallest))
 
 
-class Pyramid(nn.Module):
-    """Residual convolutions between an image and its smallest map; the side halves while it is even and above 4.
+def _maps(shape: tuple[int, ...], width: int) -> list[tuple[int, ...]]:
+    """The shapes from an image down to its smallest map: the sides halve while both are even and above 4.
 
-    Args:
-        shape: of the image, (C, H, W).
-        down: from the image `(n, C, H, W)` to `(n, features)`, or the way back.
+    The first map has `width` channels, each further one twice as many, so that every layer costs about the same.
     """
-
-    def __init__(self, shape: tuple[int, ...], width: int, down: bool) -> None:
-        super().__init__()
-        channels, height, across = shape
-        sizes = [(height, across)]
-        while all(side % 2 == 0 and side > 4 for side in sizes[-1]):
-            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-        self.sizes, self.down = sizes if down else sizes[::-1], down
-        self.smallest = (width, *sizes[-1])
-        self.features = math.prod(self.smallest)
-        self.blocks = nn.ModuleList(ResBlock(width) for _ in sizes)
-        self.outer = nn.Conv2d(channels, width, 3, padding=1) if down else nn.Conv2d(width, channels, 3, padding=1)
-
-    def forward(self, h: Tensor) -> Tensor:
-        h = self.outer(h) if self.down else h.reshape(-1, *self.smallest)
-        for block, size in zip(self.blocks, self.sizes, strict=True):
-            if h.shape[-2:] != size:
-                h = F.avg_pool2d(h, 2) if self.down else F.interpolate(h, size=size, mode="nearest")
-            h = block(h)
-        return h.flatten(1) if self.down else self.outer(F.silu(h))
+    maps = [shape]
+    while width and min(maps[-1][1:], default=0) > 4 and not any(side % 2 for side in maps[-1][1:]):
+        maps.append((width * 2 ** (len(maps) - 1), *(side // 2 for side in maps[-1][1:])))
+    return maps
 
 
 class VAE(Model):

@@ -115,9 +115,10 @@ def test_the_kind_says_how_many_importance_samples():
         genbench.build("vae", SPEC, importance_samples=0)
 
 
+@pytest.mark.parametrize("shape", [(3, 12, 10), (1, 16, 8), (2, 3, 6)])
 @pytest.mark.parametrize("width", [0, 8])
-def test_perceptrons_and_convolutions_serve_any_size(width):
-    spec = DataSpec(shape=(3, 12, 10), levels=4)
+def test_perceptrons_and_convolutions_serve_any_size(width, shape):
+    spec = DataSpec(shape=shape, levels=4)
     model = genbench.build("vae", spec, width=width, hidden=32, importance_samples=2)
     x = genbench.sample(model, 5, progress=False)
     assert genbench.likelihood(model, x, progress=False).nats.shape == (5,)
@@ -125,3 +126,27 @@ def test_perceptrons_and_convolutions_serve_any_size(width):
         assert model.encode(x).shape == (5, model.config.latents)
         assert model.reconstruct(x).shape == x.shape
         assert model.reconstruct(x).dtype == torch.uint8
+    sum(model.elbo(x, Streams(0, range(5)))).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_a_cell_of_the_smallest_map_is_a_place_in_the_image():
+    """16x16 from 4x4: cell (i, j) covers the pixels 4i to 4i + 3 and reaches what the kernels add on each side.
+
+    In pixels: 3x3 at 4x4 adds 4, a transposed 4x4 to 8x8 adds 2, 3x3 at 8x8 adds 2, a transposed 4x4 adds 1: 9.
+    """
+    model = genbench.build("vae", DataSpec(shape=(1, 16, 16), levels=2), seed=0, width=4)
+    decoder = model.decoder
+    assert decoder.smallest == (8, 4, 4)
+    maps = torch.zeros(1, 8, 4, 4, requires_grad=True)
+    reach = []
+    for pixel in (0, 15):
+        (gradient,) = torch.autograd.grad(decoder.convolutions(maps)[0, 0, pixel, pixel], maps)
+        reach.append(gradient[0].abs().sum(dim=0) > 0)
+    assert reach[0].nonzero().tolist() == [[i, j] for i in range(3) for j in range(3)]
+    assert reach[1].nonzero().tolist() == [[i, j] for i in range(1, 4) for j in range(1, 4)]
+
+
+def test_images_above_8x8_get_convolutions():
+    widths = {side: genbench.build("vae", DataSpec(shape=(1, side, side), levels=2)).config.width for side in (8, 16)}
+    assert widths == {8: 0, 16: 32}
