@@ -10,6 +10,7 @@ which are the features; softmax(W gelu(z) + b) the probabilities of the ten clas
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +21,11 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from genbench.images import to_unit
-from genbench.types import DataSpec, Refused
+from genbench.types import DataSpec, Extractor, Refused
 
 SHA256 = "2df9a4b183495aca01ef9071366ab1b2e40f715f690865cf40eb09e447d2aa71"
 FEATURES = 64
 CLASSES = 10
-_CHUNK = 1000
 
 
 class Network(nn.Module):
@@ -67,14 +67,18 @@ def _trained() -> Network:
     return network.eval().requires_grad_(False)
 
 
-class DigitNet:
+class DigitNet(Extractor):
     """Features, probabilities and classes of 8x8 digits; three channels are three digits side by side.
+
+    Taps: "features", z `(n, 64 C)`, and "logits" `(n, 10 C)`, each channel's numbers one after the other.
 
     Args:
         spec: images of shape (1, 8, 8) or (3, 8, 8), any number of levels.
     """
 
     protocol = f"digitnet@{SHA256[:4]}"
+    taps = ("features", "logits")
+    tap = "features"
 
     def __init__(self, spec: DataSpec) -> None:
         if spec.levels is None or len(spec.shape) != 3 or spec.shape[0] not in (1, 3) or spec.shape[1:] != (8, 8):
@@ -82,30 +86,22 @@ class DigitNet:
         self.channels, self.levels = spec.shape[0], spec.levels
         self.network = _trained()
 
-    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z `(n, C, 64)` and logits `(n, C, 10)`."""
+    def prepare(self, x: Tensor) -> Tensor:
+        """float32 `(n, C, 8, 8)` in [0, 1]."""
         if tuple(x.shape[1:]) != (self.channels, 8, 8):
             raise Refused(f"digitnet was built for images ({self.channels}, 8, 8); it got {tuple(x.shape[1:])}")
-        images = to_unit(x.cpu().flatten(0, 1)[:, None], self.levels)
-        if not len(images):
-            return torch.empty(0, self.channels, FEATURES), torch.empty(0, self.channels, CLASSES)
+        return to_unit(x.cpu(), self.levels)
+
+    def outputs(self, prepared: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
         with torch.no_grad():
-            parts = [self.network(part) for part in images.split(_CHUNK)]
-        z, logits = (torch.cat(outputs).unflatten(0, (len(x), self.channels)) for outputs in zip(*parts, strict=True))
-        return z, logits
+            found = dict(zip(self.taps, self.network(prepared.flatten(0, 1)[:, None]), strict=True))
+        return {tap: found[tap].view(len(prepared), self.channels * found[tap].shape[1]).numpy() for tap in taps}
 
-    def features(self, x: Tensor) -> np.ndarray:
-        """float32 `(n, 64 C)`, the channels' features one after the other."""
-        return np.asarray(self._outputs(x)[0].flatten(1).numpy())
-
-    def probabilities(self, x: Tensor) -> np.ndarray | None:
+    def to_probabilities(self, logits: np.ndarray) -> np.ndarray | None:
         """float64 `(n, 10)`; None for three channels."""
-        if self.channels > 1:
-            return None
-        return np.asarray(torch.softmax(self._outputs(x)[1][:, 0].double(), dim=-1).numpy())
+        return super().to_probabilities(logits) if self.channels == 1 else None
 
-    def classes(self, x: Tensor) -> np.ndarray | None:
+    def to_classes(self, logits: np.ndarray) -> np.ndarray | None:
         """int64 `(n,)`: the digit; for three channels the number 100 a + 10 b + c that they spell."""
-        digits = self._outputs(x)[1].argmax(dim=-1)
-        powers = 10 ** torch.arange(self.channels - 1, -1, -1)
-        return np.asarray((digits * powers).sum(dim=-1).numpy())
+        digits = logits.reshape(len(logits), self.channels, CLASSES).argmax(axis=-1)
+        return np.asarray(digits @ 10 ** np.arange(self.channels - 1, -1, -1))

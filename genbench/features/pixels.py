@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
 from genbench.images import to_unit
-from genbench.types import DataSpec
+from genbench.types import DataSpec, Extractor
 
 
-class Pixels:
+class Pixels(Extractor):
     """Flattens: images on the scale of [0, 1], points as they are. It knows no classes.
 
     Args:
@@ -17,18 +19,16 @@ class Pixels:
     """
 
     protocol = "pixels"
+    taps = ("features",)
+    tap = "features"
 
     def __init__(self, spec: DataSpec) -> None:
         self.spec = spec
 
-    def features(self, x: Tensor) -> np.ndarray:
+    def prepare(self, x: Tensor) -> Tensor:
         """float32 `(n, D)`."""
         values = x.float() if self.spec.levels is None else to_unit(x, self.spec.levels)
-        flat: np.ndarray = values.flatten(1).cpu().numpy()
-        return flat
+        return values.flatten(1).cpu()
 
-    def probabilities(self, x: Tensor) -> np.ndarray | None:
-        return None
-
-    def classes(self, x: Tensor) -> np.ndarray | None:
-        return None
+    def outputs(self, prepared: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
+        return {tap: prepared.numpy() for tap in taps}
