@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -201,6 +201,12 @@ def run(
 @click.option("--n", default=1000, show_default=True, help="Samples to draw, when SAMPLES is a model.")
 @click.option("--seed", default=0, show_default=True, help="Of the samples, when SAMPLES is a model.")
 @click.option("--weights", type=click.Path(path_type=Path), help="safetensors weights, when SAMPLES is a model.")
+@click.option(
+    "--range",
+    "declared",
+    type=click.Choice(["0..1", "-1..1", "0..255"]),
+    help="The range of float32 images in SAMPLES; they become the nearest of the data's levels. Never guessed.",
+)
 @_device
 @_root
 @_download
@@ -213,6 +219,7 @@ def score(
     n: int,
     seed: int,
     weights: Path | None,
+    declared: Literal["0..1", "-1..1", "0..255"] | None,
     device: str,
     data_root: Path | None,
     download: bool,
@@ -227,13 +234,15 @@ def score(
         for name in named:
             protocols.find(name if "/" in name else f"{name}/")
     from genbench.construct import dataset as load_dataset
-    from genbench.data.files import read_samples
+    from genbench.data.files import exists, read_samples
     from genbench.evaluate import evaluate
 
     data = load_dataset(dataset, root=data_root, download=download)
     model = None
-    if Path(samples).exists() or Path(samples).suffix in (".npz", ".npy"):
-        x = read_samples(Path(samples), data.spec)
+    if exists(Path(samples)) or Path(samples).suffix in (".npz", ".npy"):
+        x = read_samples(Path(samples), data.spec, declared)
+    elif declared:
+        raise Refused(f"--range declares the range of float32 images in a file; there is no file {samples!r}")
     elif ":" in samples or samples in catalog.shelf("models"):
         from genbench.construct import build
         from genbench.sample import sample
@@ -319,6 +328,32 @@ def stress(
     click.echo("under damage; ~ not monotone.")
     plots = write_plots(found, out / "plots")
     click.echo(f"{len(records)} records in {out / 'records'}, {len(plots)} plots in {out / 'plots'}")
+
+
+@main.command(epilog=_example("genbench conform my_package.metrics:fid --as fid"))
+@click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
+@click.option("--as", "role", metavar="METRIC", help="What a module:function is an implementation of.")
+@click.option("--metric", "metrics", multiple=True, help="Only the cases of this metric (may be given again).")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds for a case, of foreign code.")
+@_as_json
+def conform(
+    implementations: tuple[str, ...], role: str | None, metrics: tuple[str, ...], timeout: float, as_json: bool
+) -> None:
+    """Try metrics on cases whose answers are derived; exit code 1 if one deviates.
+
+    IMPLEMENTATION is genbench (as if none is given), torch-fidelity, torchmetrics, pytorch-fid, clean-fid, prdc,
+    torcheval, or a function of real= and fake= as module:function. Several make a matrix.
+    """
+    from genbench.conformance import cases, isolation, report
+
+    found = list(isolation.conform(implementations or ("genbench",), cases.select(metrics), role, timeout))
+    if as_json:
+        click.echo(json.dumps(report.plain(found), indent=1))
+    else:
+        _show(*report.table(found))
+        click.echo("\n".join(report.summary(found)))
+    if report.any_wrong(found):
+        sys.exit(1)
 
 
 @main.command(epilog=_example("genbench publish --records runs/records --out site"))
