@@ -269,15 +269,21 @@ class Dataset:
 class Extractor(Protocol):
     """Images (or points) to features; built as `SomeExtractor(spec)`, refuses a spec that it cannot serve.
 
-    An extractor derives from this class and gives `protocol`, `taps`, `tap`, `outputs`; the rest follows. A tap is a
-    place in the network where numbers are taken out; one pass serves all that are asked for. The tap "logits", where
-    there is one, holds a classifier's answers before the softmax. Everywhere "features" stands for `tap`.
+    An extractor derives from this class and gives `protocol`, `taps`, `tap`, `spec`, `outputs`; the rest follows. A tap
+    is a place in the network where numbers are taken out; one pass serves all that are asked for. The tap "logits",
+    where there is one, holds a classifier's answers before the softmax. Everywhere "features" stands for `tap`.
     """
 
     protocol: str  # its name with the head of its weights' hash and its options, "digitnet@3f2a"; tap `tap`
     taps: tuple[str, ...]  # what a pass can give
     tap: str  # what `features` gives
+    spec: DataSpec
     batch: int = 1000  # how many images a pass takes
+
+    @property
+    def identity(self) -> str:
+        """All that its numbers depend on beside the images, the spec and the code: weights by their whole hash."""
+        return self.protocol
 
     def prepare(self, x: Tensor) -> Tensor:
         """What can be done ahead of the network, in another thread: resizing, scaling."""

@@ -83,8 +83,12 @@ class DigitNet(Extractor):
     def __init__(self, spec: DataSpec) -> None:
         if spec.levels is None or len(spec.shape) != 3 or spec.shape[0] not in (1, 3) or spec.shape[1:] != (8, 8):
             raise Refused(f"digitnet reads images of shape (1, 8, 8) or (3, 8, 8), not data of shape {spec.shape}")
-        self.channels, self.levels = spec.shape[0], spec.levels
+        self.spec, self.channels, self.levels = spec, spec.shape[0], spec.levels
         self.network = _trained()
+
+    @property
+    def identity(self) -> str:
+        return f"digitnet@{SHA256}"
 
     def prepare(self, x: Tensor) -> Tensor:
         """float32 `(n, C, 8, 8)` in [0, 1]."""

@@ -199,11 +199,13 @@ class Network:
         """Tap -> float32 `(n, d)`, computed no deeper than the deepest of the taps."""
         x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
-        for tap, value in self._walk(x):
-            if tap in taps:
-                found[tap] = value()
-            if len(found) == len(set(taps)):
-                break
+        # On a GPU convolutions round to 10 bits unless told not to; on a CPU these flags say nothing.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
+            for tap, value in self._walk(x):
+                if tap in taps:
+                    found[tap] = value()
+                if len(found) == len(set(taps)):
+                    break
         return found
 
     def _walk(self, x: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
@@ -338,6 +340,10 @@ class Inception(Extractor):
         self.tap = "2048"
         self.tap = self.known(tap)
         self.network = _network(self.weights, torch.bfloat16 if precision == "bf16" else torch.float32, device)
+
+    @property
+    def identity(self) -> str:
+        return ",".join([f"inception@{self.weights.sha256}", *self._words[1:]])
 
     def named(self, tap: str) -> str:
         return ",".join([*self._words, self.known(tap)])
