@@ -85,6 +85,7 @@ METRICS = {
 EXTRACTORS = {
     "pixels": "genbench.features.pixels:Pixels",
     "digitnet": "genbench.features.digitnet:DigitNet",
+    "inception": "genbench.features.inception:Inception",
 }
 
 _SHELVES: dict[str, dict[str, str]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,9 @@ def load(weights: Weights, shapes: Mapping[str, Sequence[int]] | None = None) ->
         if path.suffix == ".safetensors":
             found = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # about pickles of another age: either they hold tensors or they do not
+                warnings.simplefilter("ignore", UserWarning)
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise Refused(
             f"{path} holds something beside tensors, or is damaged, and is not opened: it would run code; a "
