@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -19,6 +20,9 @@ class _Verbs(click.Group):
     """Exit codes: 0 fine, 1 the answer is no, 2 could not run. A refusal is one sentence, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no crash
         try:
             return super().invoke(ctx)
         except Refused as error:
@@ -225,7 +229,10 @@ def score(
     download: bool,
     as_json: bool,
 ) -> None:
-    """Measure SAMPLES: a folder of images, an .npz/.npy file (NHWC uint8), or a model as module:attribute."""
+    """Measure SAMPLES: a folder of images, an .npz/.npy file (NHWC uint8), or a model as module:attribute.
+
+    Float32 images are taken with --range alone.
+    """
     for name in metrics:
         catalog.reference("metrics", name)
     if named:

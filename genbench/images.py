@@ -38,6 +38,15 @@ def from_signed(y: Tensor, levels: int) -> Tensor:
     return from_unit((y + 1.0) * 0.5, levels)
 
 
+def from_range(y: Tensor, low: float, high: float, levels: int) -> Tensor:
+    """[low, high] to the nearest integer, half to even, computed in float64; uint8. Nothing is clamped.
+
+    (y - low) (L - 1) / (high - low): exact before the division for float32 values, so that the integers come back that
+    were divided by L - 1.
+    """
+    return ((y.double() - low) * (levels - 1) / (high - low)).round().to(torch.uint8)
+
+
 def dequantize(x: Tensor, uniform: Tensor, levels: int) -> Tensor:
     """Integers to the open unit interval: (x + u) / L with u uniform in (0, 1)."""
     return (x.float() + uniform) / levels

@@ -2,7 +2,8 @@
 
 Such files are hostile until shown otherwise: nothing is unpickled, sizes are checked before memory is taken,
 links do not lead out of the folder, and whatever is not plainly 8-bit grey or colour is refused rather than
-converted, because a conversion would change the numbers in silence.
+converted, because a conversion would change the numbers in silence. Float images have a range that their file does not
+tell: it is declared by who brings them, and never guessed.
 
 As a dataset an image's split is a matter of its pixels alone: the hash of its content modulo 10 is 0 for
 validation, 1 or 2 for test. So adding files moves no image, and two copies of an image are never in different
@@ -19,13 +20,14 @@ import os
 import warnings
 import zipfile
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genbench.errors import Refused
+from genbench.images import from_range
 from genbench.types import Dataset, DataSpec
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -36,27 +38,39 @@ MAX_FILE_BYTES = 64 * 2**20  # of one image file
 MAX_FILES = 2_000_000
 MAX_BYTES = 8 * 2**30  # of all pixels together
 _PIECE = 2**24
+_HEAD = 2**16  # bytes that the header of an `.npy` may take
+
+Range = Literal["0..1", "-1..1", "0..255"]
+RANGES: dict[Range, tuple[float, float]] = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}
 
 
 def folder(path: str) -> Dataset:
     """A folder of images of one size, with its subfolders; 8-bit PNG, JPEG, BMP or WEBP."""
     place = Path(path)
-    if not path or not place.is_dir():
-        raise Refused(f"folder:{path} is not a folder; write folder:PATH with the path of a folder of images")
+    if not path or not exists(place) or not place.is_dir():
+        raise Refused(f"{f'folder:{path}'!r} is not a folder; write folder:PATH with the path of a folder of images")
     return _dataset(f"folder:{place.resolve().name}", _read_folder(place))
 
 
 def npz(path: str) -> Dataset:
     """Images from an `.npz` (its `arr_0`) or `.npy`: uint8, `(n, H, W, C)`."""
     place = Path(path)
-    return _dataset(f"npz:{place.name}", _images(_read_array(place), place.name))
+    array = _read_array(place)
+    if array.dtype == np.float32:
+        raise Refused(
+            f"{place.name!r} holds {_describe(array)}; the images of a dataset are uint8 (n, H, W, C): convert them "
+            "(the option --range declares the range of the samples that are scored, not of the data)"
+        )
+    return _dataset(f"npz:{place.name}", _images(array, place.name))
 
 
-def read_samples(path: Path | str, spec: DataSpec) -> Tensor:
+def read_samples(path: Path | str, spec: DataSpec, declared: Range | None = None) -> Tensor:
     """Samples from a folder of images, an `.npz` (its `arr_0`) or an `.npy`, checked against the data they imitate.
 
     Args:
-        path: for images a folder or uint8 `(n, H, W, C)`; for points float32 `(n, D)`.
+        path: for images a folder or `(n, H, W, C)`, uint8 or float32; for points float32 `(n, D)`.
+        declared: the range of float32 images, whose values become the nearest of the data's levels, half to even
+            (`images.from_range`); one outside is refused. For nothing else may it be given.
 
     Returns:
         uint8 `(n, C, H, W)` in 0..levels-1, or float32 `(n, D)`.
@@ -64,6 +78,8 @@ def read_samples(path: Path | str, spec: DataSpec) -> Tensor:
     place = Path(path)
     if not spec.is_image:
         points = _read_array(place)
+        if declared:
+            raise Refused(f"{place.name!r} holds points, which have no range: leave out --range {declared}")
         if points.dtype != np.float32 or points.ndim != 2:
             raise Refused(f"{place.name} holds {_describe(points)}; points are float32 (n, {spec.dim})")
         if points.shape[1] != spec.dim:
@@ -74,7 +90,12 @@ def read_samples(path: Path | str, spec: DataSpec) -> Tensor:
             raise Refused(f"{place.name} holds values that are not finite numbers")
         return torch.from_numpy(points)
     channels, height, width = spec.shape
-    images = _read_folder(place) if place.is_dir() else _images(_read_array(place), place.name)
+    if exists(place) and place.is_dir():
+        if declared:
+            raise Refused(f"{str(place)!r} is a folder; its images are 8-bit as they are: leave out --range {declared}")
+        images = _read_folder(place)
+    else:
+        images = _images(_read_array(place), place.name, declared, spec.levels or 0)
     if images.shape[1:] != (height, width, channels):
         raise Refused(
             f"{place.name!r} holds {_describe(images)}; the data has height {height}, width {width}, "
@@ -87,6 +108,14 @@ def read_samples(path: Path | str, spec: DataSpec) -> Tensor:
             "not stretched"
         )
     return _nchw(images)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name too long for one is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _nchw(images: np.ndarray) -> Tensor:
@@ -181,10 +210,21 @@ def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.nda
     if len(data) > MAX_FILE_BYTES:
         raise Refused(f"{name} has more than {MAX_FILE_BYTES:,} bytes, the most that an image file may have")
     # PIL makes 8 bits of a PNG of 2, 4 or 16 bits without a word; byte 24 of a PNG is its bit depth, byte 25 its kind
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[24:25] in (b"\x02", b"\x04", b"\x10") and data[25:26] != b"\x03":
-        raise Refused(f"{name} has {data[24]} bits a channel; images have 8")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if data[12:16] != b"IHDR":
+            raise Refused(
+                f"{name} cannot be read as an image, it is corrupt or truncated: a PNG begins with its header"
+            )
+        if data[24:25] in (b"\x02", b"\x04", b"\x10") and data[25:26] != b"\x03":
+            raise Refused(f"{name} has {data[24]} bits a channel; images have 8")
+    # likewise of a BMP of 4 or 16 bits a pixel, whose headers are of two kinds
+    if data.startswith(b"BM") and data[28:29]:
+        depth = data[24 if data[14] == 12 else 28]
+        if depth not in (8, 24, 32):
+            raise Refused(f"{name} has {depth} bits a pixel; images have 8 (grey) or 24 (RGB)")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, which nobody reads
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if max(image.size) > MAX_SIDE:
@@ -210,8 +250,17 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]} {'grey' if shape[2] == 1 else 'RGB'}"
 
 
-def _images(array: np.ndarray, name: str) -> np.ndarray:
-    """Checks that an array can be images: uint8 `(n, H, W, C)` with one or three channels, at least one."""
+def _images(array: np.ndarray, name: str, declared: Range | None = None, levels: int = 256) -> np.ndarray:
+    """Checks that an array can be images, and converts floats: uint8 `(n, H, W, C)`, C one or three, n at least one."""
+    if array.dtype == np.float32 and array.ndim == 4:
+        if declared is None:
+            raise Refused(
+                f"{name!r} holds {_describe(array)}, whose range is not guessed: declare it with --range 0..1, "
+                "--range -1..1 or --range 0..255 (or bring uint8 images)"
+            )
+        array = _quantized(array, name, declared, levels)
+    elif declared and array.dtype == np.uint8:
+        raise Refused(f"{name!r} holds uint8, the levels as they are: leave out --range {declared}")
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
         raise Refused(f"{name!r} holds {_describe(array)}; images are uint8 (n, H, W, C) with C = 1 or 3")
     if not array.size:
@@ -219,10 +268,24 @@ def _images(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
+def _quantized(array: np.ndarray, name: str, declared: Range, levels: int) -> np.ndarray:
+    low, high = RANGES[declared]
+    images = np.empty(array.shape, np.uint8)
+    rows = max(1, _PIECE // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        inside = (part >= low) & (part <= high)  # False for NaN
+        if not inside.all():
+            wrong = part[~inside][0]
+            raise Refused(f"{name!r} holds the value {wrong:.9g}, outside of the declared range {declared}")
+        images[start : start + rows] = from_range(torch.from_numpy(np.ascontiguousarray(part)), low, high, levels)
+    return images
+
+
 def _read_array(path: Path) -> np.ndarray:
     """`arr_0` of an `.npz`, or an `.npy`."""
     name = repr(path.name)
-    if not path.exists():
+    if not exists(path):
         raise Refused(f"there is no {str(path)!r}")
     if path.suffix not in (".npz", ".npy") or not path.is_file():
         raise Refused(f"{name} is no .npz or .npy file (nor, for images, a folder)")
@@ -248,23 +311,29 @@ def _read_array(path: Path) -> np.ndarray:
 
 def _read_npy(file: IO[bytes], size: int, name: str) -> np.ndarray:
     """An array in NumPy's format; nothing is unpickled, and no more memory is taken than the file can fill."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
+    head = io.BytesIO(file.read(_HEAD))  # a header can claim 4 GB
+    version = np.lib.format.read_magic(head)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+    if version not in ((1, 0), (2, 0)):
         raise Refused(f"{name} is in version {version} of the .npy format; versions 1.0 and 2.0 are read")
     if dtype.str not in ("|u1", "<f4"):
-        raise Refused(f"{name} holds {dtype} {shape}; it should hold uint8 images or float32 points")
-    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+        raise Refused(
+            f"{name} holds {dtype} {shape}; it should hold uint8 images or float32 points "
+            "(or float32 images, with --range)"
+        )
+    promised, there = math.prod(shape) * dtype.itemsize, size - head.tell()
     if min(shape, default=0) < 0 or promised > MAX_BYTES:
         raise Refused(f"{name} claims the shape {shape}; at most {MAX_BYTES:,} bytes are read")
     if promised != there:
         raise Refused(f"{name} is truncated or padded: its shape {shape} needs {promised:,} bytes, it has {there:,}")
     data = np.empty(promised, np.uint8)
     done = 0
-    while piece := file.read(_PIECE):  # to the very end: there a zip file's own checksum is compared
+    while piece := head.read() or file.read(_PIECE):  # to the very end: there a zip file's own checksum is compared
         if done + len(piece) > promised:
             raise Refused(f"{name} holds more bytes than it says")
         data[done : done + len(piece)] = np.frombuffer(piece, np.uint8)

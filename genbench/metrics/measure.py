@@ -22,12 +22,13 @@ from genbench.stats import (
 )
 from genbench.types import Metric
 
-# What is random: the weights of a law are not, nor are its quantiles next to the samples.
+# What is random: the weights of a law are not, nor are its quantiles next to the samples, nor the real images that a
+# metric of images alone is compared with by the reader.
 RANDOM: dict[Needs, tuple[Side, ...]] = {
     "features": ("real", "fake"),
     "spatial": ("real", "fake"),
     "memory": ("real", "fake"),
-    "images": ("real", "fake"),
+    "images": ("fake",),
     "pairs": ("fake",),
     "densities": ("real", "fake"),
     "probabilities": ("fake",),

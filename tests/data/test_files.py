@@ -375,7 +375,7 @@ NPY = {
     "long": (header((3, 4, 5, 1)) + bytes(61), "needs 60 bytes, it has 61"),
     "none": (header((0, 4, 5, 1)), "holds no images"),
     "doubles": (header((3, 4, 5, 1), "<f8") + bytes(480), "float64.*uint8 images or float32 points"),
-    "floats": (header((3, 4, 5, 1), "<f4") + bytes(240), "images are uint8"),
+    "floats": (header((3, 4, 5, 1), "<f4") + bytes(240), "whose range is not guessed|images of a dataset are uint8"),
     "flat": (header((60,)) + bytes(60), r"uint8 \(60,\); images are uint8 \(n, H, W, C\)"),
     "scalar": (header("()") + bytes(1), "images are uint8"),
     "channels": (header((3, 4, 5, 2)) + bytes(120), "C = 1 or 3"),
