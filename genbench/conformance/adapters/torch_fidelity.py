@@ -51,12 +51,12 @@ def kid(*, real: Any, fake: Any, degree: int = 3, gamma: float | None = None, co
 
 
 def inception_score(*, fake: Any, splits: int = 1, shuffle_seed: int | None = None) -> float:
-    """Probabilities are handed over as their logarithms in float64, in which its softmax works; 0 as -1e4."""
+    """Probabilities are handed over as their logarithms in float64, in which its softmax works; 0 as -700."""
     import torch
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     with np.errstate(divide="ignore"):
-        logits = torch.from_numpy(np.maximum(np.log(np.asarray(fake, dtype=np.float64)), -1e4))
+        logits = torch.from_numpy(np.maximum(np.log(np.asarray(fake, dtype=np.float64)), -700))
     found = isc_features_to_metric(logits, splits, shuffle=shuffle_seed is not None, rng_seed=shuffle_seed)
     return float(found["inception_score_mean"])
 

@@ -50,7 +50,7 @@ def kid(*, real: Any, fake: Any, degree: int = 3, gamma: float | None = None, co
 
 
 def inception_score(*, fake: Any, splits: int = 1) -> float:
-    """Probabilities are handed over as their logarithms in float64; 0 as -1e4."""
+    """Probabilities are handed over as their logarithms in float64; 0 as -700."""
     import torch
     from torchmetrics.image.inception import InceptionScore
 
@@ -58,7 +58,7 @@ def inception_score(*, fake: Any, splits: int = 1) -> float:
         raise NotOffered("shuffles with torch's generator before it splits")
     metric = InceptionScore(feature=_identity(np.shape(fake)[1]), splits=1)
     with np.errstate(divide="ignore"):
-        logits = np.maximum(np.log(np.asarray(fake, dtype=np.float64)), -1e4)
+        logits = np.maximum(np.log(np.asarray(fake, dtype=np.float64)), -700)
     metric.update(torch.from_numpy(logits))
     return float(metric.compute()[0])
 
