@@ -197,7 +197,7 @@ def _read_folder(place: Path) -> np.ndarray:
 
 def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.ndarray:
     """One image, uint8 `(H, W, C)`; its size is checked against another's before its pixels are decoded."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     name = repr(str(path))
     try:
@@ -215,6 +215,9 @@ def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.nda
             raise Refused(
                 f"{name} cannot be read as an image, it is corrupt or truncated: a PNG begins with its header"
             )
+        width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+        if max(width, height) > MAX_SIDE:
+            raise Refused(f"{name} is {width}x{height}; at most {MAX_SIDE} a side is read")
         if data[24:25] in (b"\x02", b"\x04", b"\x10") and data[25:26] != b"\x03":
             raise Refused(f"{name} has {data[24]} bits a channel; images have 8")
     # likewise of a BMP of 4 or 16 bits a pixel, whose headers are of two kinds
@@ -242,6 +245,8 @@ def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.nda
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Refused(f"{name} claims more pixels than are read; at most {MAX_SIDE} a side") from None
+    except UnidentifiedImageError:
+        raise Refused(f"{name} cannot be read as an image, it is of another kind, corrupt or truncated") from None
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         raise Refused(f"{name} cannot be read as an image, it is corrupt or truncated: {error}") from None
 

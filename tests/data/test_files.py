@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -152,6 +153,36 @@ def palette(place):
     Image.fromarray(noise(4, 5)).convert("P").save(place / "x.png")
 
 
+def colour16_after_a_comment(place):
+    """A header that stands second: whoever looks for the depth at its usual place finds 8 bits there."""
+    whole = png(5, 4, depth=16, colour=2, data=(b"\0" + bytes(30)) * 4)
+    comment = struct.pack(">I", 9) + b"tEXt" + b"k\0" + bytes([8] * 7)
+    comment += struct.pack(">I", zlib.crc32(comment[4:]))
+    (place / "x.png").write_bytes(whole[:8] + comment + whole[8:])
+
+
+def bmp(width, height, depth, row, old=False):
+    """A BMP written by hand: Pillow writes none of 16 bits."""
+    if old:
+        header = struct.pack("<IHHHH", 12, width, height, 1, depth)
+    else:
+        header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, depth, 0, 0, 0, 0, 0, 0)
+    start = 14 + len(header)
+    return struct.pack("<2sIHHI", b"BM", start + row * height, 0, 0, start) + header + bytes(row * height)
+
+
+def bmp16(place):
+    (place / "x.bmp").write_bytes(bmp(5, 4, 16, 12))
+
+
+def old_bmp16(place):
+    (place / "x.bmp").write_bytes(bmp(5, 4, 16, 12, old=True))
+
+
+def short_bmp(place):
+    (place / "x.bmp").write_bytes(b"BM" + bytes(13))
+
+
 def alpha(place):
     Image.fromarray(noise(4, 5, 4)).save(place / "x.png")
 
@@ -192,7 +223,13 @@ def colour(place):
 
 
 def bomb(place):
-    (place / "x.png").write_bytes(png(60_000, 60_000))
+    (place / "x.png").write_bytes(png(100_000, 100_000))
+
+
+def bmp_bomb(place):
+    (place / "x.bmp").write_bytes(
+        bmp(5, 4, 24, 16).replace(struct.pack("<ii", 5, 4), struct.pack("<ii", 60_000, 60_000))
+    )
 
 
 def small_bomb(place):
@@ -253,18 +290,23 @@ BAD = {
     grey16: "16 bits a channel",
     colour16: "16 bits a channel",
     grey4: "4 bits a channel",
+    colour16_after_a_comment: "a PNG begins with its header",
+    bmp16: "16 bits a pixel",
+    old_bmp16: "16 bits a pixel",
+    short_bmp: "corrupt or truncated",
     palette: "mode 'P'",
     alpha: "mode 'RGBA'",
     one_bit: "mode '1'",
     corrupt: "corrupt or truncated",
-    not_an_image: "corrupt or truncated",
+    not_an_image: "corrupt or truncated$",
     truncated_png: "corrupt or truncated",
     truncated_jpeg: "corrupt or truncated",
     empty: "zero bytes",
     other_size: "4x5 grey.*is 5x4 grey; all must be alike",
     colour: "5x4 RGB.*is 5x4 grey; all must be alike",
-    bomb: "more pixels than are read",
-    small_bomb: "more pixels than are read|at most 4096 a side",
+    bomb: "is 100000x100000; at most 4096 a side is read",
+    bmp_bomb: "more pixels than are read",
+    small_bomb: "is 12000x8000; at most 4096 a side is read",
     wide: "5000x2; at most 4096 a side",
     text_bomb: "corrupt or truncated",
     animation: "animation",
@@ -290,7 +332,7 @@ def test_one_bad_file_refuses_the_folder(place, spoil):
 
 def test_a_bad_file_that_comes_first_is_refused_as_well(place):
     (place / "0.png").write_bytes(png(60_000, 60_000))
-    with pytest.raises(Refused, match="more pixels than are read"):
+    with pytest.raises(Refused, match="60000x60000; at most 4096"):
         folder(str(place))
 
 
@@ -303,6 +345,10 @@ def test_folders_without_images_or_that_are_none(tmp_path):
         folder(str(tmp_path / "nowhere"))
     with pytest.raises(Refused, match="not a folder"):
         folder("")
+    with pytest.raises(Refused, match="not a folder"):
+        folder("x" * 5000)  # longer than a name can be
+    with pytest.raises(Refused, match="there is no 'xxx"):
+        read_samples("x" * 5000, GREY)
     with pytest.raises(Refused, match="there is no"):
         read_samples(tmp_path / "nowhere", GREY)
 
@@ -431,6 +477,21 @@ def test_a_zip_bomb_takes_no_memory(tmp_path, monkeypatch):
         npz(str(path))
 
 
+@pytest.mark.parametrize("header_bytes", [2**32 - 1, 2**17])
+def test_a_header_takes_no_memory(tmp_path, header_bytes):
+    """Version 2 of the format allows a header of 4 GB; zipped, such a file would be small."""
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("arr_0.npy", b"\x93NUMPY\2\0" + struct.pack("<I", header_bytes) + b" " * 100_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="corrupt or truncated"):
+            npz(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"...")
     for spec in (GREY, POINTS):
@@ -441,6 +502,102 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(Refused, match=r"no \.npz or \.npy file"):
         read_samples(tmp_path / "folder.npy", POINTS)
+
+
+# --- float images -----------------------------------------------------------------------------------------------
+
+
+def save_floats(tmp_path, values, suffix=".npz"):
+    path = tmp_path / f"x{suffix}"
+    values = np.asarray(values, np.float32)
+    np.savez(path, values) if suffix == ".npz" else np.save(path, values)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize(
+    ("declared", "to_range"),
+    [
+        ("0..1", lambda x, top: x / top),
+        ("-1..1", lambda x, top: x * (2 / top) - 1),
+        ("0..255", lambda x, top: x * (255 / top)),
+    ],
+)
+def test_every_level_comes_back_from_its_float(tmp_path, declared, to_range, levels, suffix):
+    images = np.resize(np.arange(levels, dtype=np.uint8), (60, 4, 5, 3))
+    path = save_floats(tmp_path, to_range(images.astype(np.float64), levels - 1), suffix)
+    x = read_samples(path, DataSpec(shape=(3, 4, 5), levels=levels), declared)
+    assert x.dtype == torch.uint8
+    assert np.array_equal(x.permute(0, 2, 3, 1).numpy(), images)
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "integers"),
+    [
+        # 3 levels on 0..1: halves lie between them, and go to the even one
+        ("0..1", [0, 0.25, 0.75, 1, 0.2500001, 0.2499999], [0, 0, 2, 2, 1, 0]),
+        ("-1..1", [-1, -0.5, 0, 0.5, 1, 0.4999999], [0, 0, 1, 2, 2, 1]),
+        ("0..255", [0, 63.75, 127.5, 191.25, 255, 63.76], [0, 0, 1, 2, 2, 1]),
+    ],
+)
+def test_halves_are_rounded_to_the_even_level(tmp_path, declared, values, integers):
+    path = save_floats(tmp_path, np.reshape(values, (1, 2, 3, 1)))
+    x = read_samples(path, DataSpec(shape=(1, 2, 3), levels=3), declared)
+    assert x.flatten().tolist() == integers
+
+
+def test_floats_are_rounded_in_double_precision(tmp_path):
+    """The float32 nearest to 0.3, times 255, is 76.500003: in float32 the product is 76.5, which would go to 76."""
+    values = np.array([0.3, 0.9], np.float32)
+    assert (values * np.float32(255)).tolist() == [76.5, 229.5]
+    path = save_floats(tmp_path, np.resize(values, (1, 1, 2, 1)))
+    assert read_samples(path, DataSpec(shape=(1, 1, 2), levels=256), "0..1").flatten().tolist() == [77, 229]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "says"),
+    [
+        ("0..1", 1.0000001, "1.00000012"),
+        ("0..1", -(2.0**-40), "-9.09494702e-13"),
+        ("0..1", 200, "200"),
+        ("-1..1", -1.5, "-1.5"),
+        ("0..255", 255.5, "255.5"),
+        ("0..255", np.nan, "nan"),
+        ("-1..1", np.inf, "inf"),
+    ],
+)
+def test_a_value_outside_of_the_declared_range_is_refused(tmp_path, monkeypatch, declared, value, says):
+    monkeypatch.setattr("genbench.data.files._PIECE", 100)  # the value lies in a later piece
+    values = np.full((30, 4, 5, 1), 0.5)
+    values[20, 1, 2, 0] = value
+    with pytest.raises(Refused, match=rf"holds the value {says}, outside of the declared range {declared}"):
+        read_samples(save_floats(tmp_path, values), GREY, declared)
+
+
+def test_the_range_of_floats_is_not_guessed(tmp_path):
+    path = save_floats(tmp_path, np.zeros((30, 4, 5, 1)))
+    with pytest.raises(
+        Refused, match=r"float32 \(30, 4, 5, 1\), whose range is not guessed.*--range 0\.\.1, --range -1"
+    ):
+        read_samples(path, GREY)
+    with pytest.raises(Refused, match=r"dataset are uint8.*--range declares the range of the samples"):
+        npz(str(path))
+    with pytest.raises(Refused, match="C = 1 or 3"):
+        read_samples(save_floats(tmp_path, np.zeros((30, 3, 4, 5))), GREY, "0..1")
+    with pytest.raises(Refused, match="holds no images"):
+        read_samples(save_floats(tmp_path, np.zeros((0, 4, 5, 1))), GREY, "0..1")
+
+
+def test_a_range_is_declared_for_float_images_alone(tmp_path, place):
+    with pytest.raises(Refused, match=r"is a folder.*leave out --range 0\.\.1"):
+        read_samples(place, GREY, "0..1")
+    np.save(tmp_path / "bytes.npy", noise(3, 4, 5, 1))
+    with pytest.raises(Refused, match=r"holds uint8.*leave out --range 0\.\.255"):
+        read_samples(tmp_path / "bytes.npy", GREY, "0..255")
+    np.save(tmp_path / "points.npy", np.zeros((9, 2), np.float32))
+    with pytest.raises(Refused, match=r"points, which have no range: leave out --range -1\.\.1"):
+        read_samples(tmp_path / "points.npy", POINTS, "-1..1")
 
 
 # --- samples that do not suit the data --------------------------------------------------------------------------
