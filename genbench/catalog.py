@@ -64,6 +64,8 @@ WITH_ARGUMENT = ("folder", "npz")  # `folder:PATH`
 METRICS = {
     "fid": "genbench.metrics.fid:METRIC",
     "inception_score": "genbench.metrics.inception_score:METRIC",
+    "kid": "genbench.metrics.kid:METRIC",
+    "cmmd": "genbench.metrics.cmmd:METRIC",
     "precision": "genbench.metrics.precision:METRIC",
     "recall": "genbench.metrics.recall:METRIC",
     "modes_captured": "genbench.metrics.modes_captured:METRIC",
@@ -86,6 +88,9 @@ EXTRACTORS = {
     "pixels": "genbench.features.pixels:Pixels",
     "digitnet": "genbench.features.digitnet:DigitNet",
     "inception": "genbench.features.inception:Inception",
+    "random-vgg16": "genbench.features.random_vgg16:RandomVGG16",
+    "dinov2": "genbench.features.dinov2:DINOv2",
+    "clip": "genbench.features.clip:CLIP",
 }
 
 _SHELVES: dict[str, dict[str, str]] = {

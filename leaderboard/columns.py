@@ -94,6 +94,22 @@ COLUMNS = (
         help="Fréchet distance of two Gaussians fitted to features of real and of generated images.",
     ),
     Column(
+        metric="kid",
+        heading="KID",
+        axis="quality",
+        better="lower",
+        help="Kernel distance of features of real and of generated images; unbiased, so that it may fall below zero.",
+    ),
+    Column(
+        metric="cmmd",
+        heading="CMMD",
+        axis="quality",
+        better="lower",
+        lowest=0.0,
+        highest=2000.0,
+        help="Kernel distance of the directions of features, times 1000; with CLIP's features as published.",
+    ),
+    Column(
         metric="high_quality",
         heading="High quality",
         unit="%",
