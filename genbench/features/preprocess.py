@@ -17,6 +17,7 @@ Reference: On Aliased Resizing and Surprising Subtleties in GAN Evaluation (Parm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -69,6 +70,12 @@ def resized(b: Tensor, size: int, preprocess: Preprocess) -> Tensor:
     else:
         y = pillow_bicubic(b, size).sub_(128).div_(128)
     return y.expand(-1, 3, -1, -1)
+
+
+def standardised(b: Tensor, size: int, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Bytes to float32 `(n, 3, size, size)`: the resizing of `clean`, to [0, 1], less the mean, over the deviation."""
+    y = pillow_bicubic(b, size).div_(255).expand(-1, 3, -1, -1)
+    return (y - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
 
 
 def tensorflow_bilinear(x: Tensor, size: int) -> Tensor:
