@@ -263,7 +263,7 @@ def score(
         raise Refused(
             f"{samples!r} is neither a file or folder nor a model; a model is a short name or module:attribute"
         )
-    table = evaluate(x, data, model=model, metrics=[*metrics, *named] or None)
+    table = evaluate(x, data, model=model, metrics=[*metrics, *named] or None, download=download)
     if as_json:
         import msgspec
 

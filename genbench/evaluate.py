@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ def evaluate(
     reference: Split = "test",
     likelihood_images: int = 1000,
     seed: int = 0,
+    cache: Path | None = None,
+    download: bool = False,
     progress: bool = True,
 ) -> dict[str, Measurement]:
     """Measures samples against a dataset.
@@ -36,13 +39,17 @@ def evaluate(
             does not apply is in the table with its reason.
         reference: the split that stands for the real data.
         likelihood_images: how many images of that split are given to the model, at most.
+        cache: a folder where features of the dataset are kept from one evaluation to the next.
+        download: fetches the weights of extractors that a protocol needs.
 
     Returns:
         name -> measurement.
     """
     x = as_samples(images, data)
-    inputs = Inputs(x, data, model, reference, likelihood_images, seed)
+    inputs = Inputs(x, data, model, reference, likelihood_images, seed, cache, download, progress)
     names = list(metrics) if metrics is not None else list(catalog.shelf("metrics"))
+    for name in names:
+        inputs.ask(*protocols.find(name))
     table: dict[str, Measurement] = {}
     with Bar(f"evaluate {data.name}", len(names), progress) as bar:
         for done, name in enumerate(names):

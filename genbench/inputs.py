@@ -5,9 +5,11 @@ Symbols: x the samples, `real` the split that stands for the data, `scored` the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor
 
 from genbench import catalog
-from genbench.errors import Undefined
+from genbench.errors import Refused, Undefined
+from genbench.features.bank import Bank
 from genbench.images import to_unit
 from genbench.likelihood import Likelihood, likelihood
 from genbench.noise import Streams, derive
@@ -41,17 +44,33 @@ class Inputs:
     """What each kind of need is served with; Undefined where there is nothing to serve it with."""
 
     def __init__(
-        self, x: Tensor, data: Dataset, model: Model | None, reference: Split, likelihood_images: int, seed: int
+        self,
+        x: Tensor,
+        data: Dataset,
+        model: Model | None,
+        reference: Split,
+        likelihood_images: int,
+        seed: int,
+        cache: Path | None = None,
+        download: bool = False,
+        progress: bool = False,
     ) -> None:
+        self.download = download
         self.x, self.data, self.model, self.reference, self.seed = x, data, model, reference, seed
         self.real = data.images(reference)
+        sides = {"real": self.real, "fake": x, "train": data.images("train")}
+        # The samples of one evaluation are rarely seen again: only what is compared with is worth a place on the disk.
+        self._banks = {
+            side: Bank(images, cache=None if side == "fake" else cache, progress=progress)
+            for side, images in sides.items()
+        }
         # Some test splits have an order (patches by place): what the model is scored on is drawn from all of it.
         order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(derive(0, "scored") >> 1))
         self.scored = self.real[order[:likelihood_images].sort().values]
         self._serve: dict[Needs, Callable[[Protocol], Given]] = {
             "features": self._features,
             "memory": self._memory,
-            "spatial": self._features,
+            "spatial": self._spatial,
             "images": self._images,
             "pairs": self._pairs,
             "probabilities": self._probabilities,
@@ -62,7 +81,26 @@ class Inputs:
             "densities": self._densities,
         }
         self._extractors: dict[str, Extractor] = {}
-        self._banks: dict[tuple[str, str, str], np.ndarray] = {}
+
+    def ask(self, metric: Metric, protocol: Protocol) -> None:
+        """Says what will be wanted, so that one pass over the images can serve every metric.
+
+        What cannot be had is refused when the metric's own turn comes.
+        """
+        law = self.data.spec.law
+        if metric.needs not in ("features", "memory", "spatial", "probabilities", "modes"):
+            return
+        if metric.needs == "modes" and law is not None:
+            return
+        if metric.needs == "probabilities" and protocol.extractor is None and hasattr(law, "class_probabilities"):
+            return
+        try:
+            extractor = self._extractor(protocol)
+            tap = "logits" if metric.needs in ("probabilities", "modes") else protocol.tap
+            for side in ("real", "fake", "train") if metric.needs == "memory" else ("real", "fake"):
+                self._banks[side].ask(extractor, tap)
+        except Refused:
+            return
 
     def of(self, metric: Metric, protocol: Protocol) -> Given:
         """What a metric is computed from."""
@@ -74,30 +112,32 @@ class Inputs:
         name = protocol.extractor or self.data.extractor
         key = f"{name} {sorted(protocol.options.items())}"
         if key not in self._extractors:
-            self._extractors[key] = catalog.resolve("extractors", name)(self.data.spec, **protocol.options)
+            build, options = catalog.resolve("extractors", name), dict(protocol.options)
+            if self.download and "download" in inspect.signature(build).parameters:
+                options["download"] = True
+            self._extractors[key] = build(self.data.spec, **options)
         return self._extractors[key]
-
-    def _of_side(self, side: Split | str, protocol: Protocol) -> np.ndarray:
-        extractor = self._extractor(protocol)
-        key = (side, extractor.protocol, protocol.tap)
-        if key not in self._banks:
-            images = self.x if side == "fake" else self.data.images(side)  # type: ignore[arg-type]
-            self._banks[key] = extractor.features(images)
-        return self._banks[key]
 
     def _words(self, protocol: Protocol, *parts: str) -> str:
         return ",".join([part for part in (*parts, f"n={len(self.x)}", protocol.words) if part])
 
     def _features(self, protocol: Protocol) -> Given:
+        extractor = self._extractor(protocol)
         return Given(
-            real=self._of_side(self.reference, protocol),
-            fake=self._of_side("fake", protocol),
-            protocol=self._words(protocol, self._extractor(protocol).protocol, self.reference),
+            real=self._banks["real"].features(extractor, protocol.tap),
+            fake=self._banks["fake"].features(extractor, protocol.tap),
+            protocol=self._words(protocol, extractor.named(protocol.tap), self.reference),
         )
+
+    def _spatial(self, protocol: Protocol) -> Given:
+        extractor = self._extractor(protocol)
+        if "spatial" not in extractor.taps:
+            raise Undefined(f"{extractor.protocol} has no features that keep their places")
+        return self._features(replace(protocol, tap="spatial"))
 
     def _memory(self, protocol: Protocol) -> Given:
         found = self._features(protocol)
-        train = self._of_side("train", protocol)
+        train = self._banks["train"].features(self._extractor(protocol), protocol.tap)
         return Given(real=found.real, fake=found.fake, train=train, protocol=found.protocol)
 
     def _probabilities(self, protocol: Protocol) -> Given:
@@ -109,7 +149,7 @@ class Inputs:
             real, fake = (torch.cat([answers(part) for part in x.split(_CHUNK)]).numpy() for x in (self.real, self.x))
         else:
             extractor = self._extractor(protocol)
-            real, fake = extractor.probabilities(self.real), extractor.probabilities(self.x)
+            real, fake = (self._banks[side].probabilities(extractor) for side in ("real", "fake"))
             if fake is None:
                 raise Undefined(f"{extractor.protocol} does not classify the images of {self.data.name}")
             by = extractor.protocol
@@ -157,7 +197,7 @@ class Inputs:
         if law is not None:
             return torch.cat([law.modes(part) for part in self.x.split(_CHUNK)]).numpy(), law.n_modes, "law"
         extractor = self._extractor(Protocol(metric="modes", about=""))
-        classes = extractor.classes(self.x)
+        classes = self._banks["fake"].classes(extractor)
         if classes is None or self.data.spec.classes is None:
             raise Undefined(f"{self.data.name} has neither known modes nor a classifier")
         return classes, self.data.spec.classes, extractor.protocol
