@@ -53,14 +53,25 @@ def _providers() -> str:
 
 
 def _weights() -> dict[str, str]:
+    """What is shipped, and what lies in the folder of weights; nothing is fetched, no network is built."""
     from genbench import dataset
     from genbench.catalog import resolve
     from genbench.errors import Refused
+    from genbench.features import clip, dinov2, inception, weights
 
-    try:
-        return {"digitnet": f"found, {resolve('extractors', 'digitnet')(dataset('digits').spec).protocol}"}
-    except (Refused, OSError) as error:
-        return {"digitnet": str(error)}
+    looked_for = {
+        "digitnet": lambda: resolve("extractors", "digitnet")(dataset("digits").spec).protocol,
+        "inception": lambda: f"inception@{weights.locate('inception', inception.SOURCE).head}",
+        "dinov2": lambda: f"dinov2@{weights.given('dinov2', None, dinov2.FILE, dinov2.HINT).head}",
+        "clip": lambda: f"clip@{weights.given('clip', None, clip.FILE, clip.HINT).head}",
+    }
+    found = {"folder": str(weights.default_root()), **_versions(("timm", "open-clip-torch"))}
+    for name, look in looked_for.items():
+        try:
+            found[name] = f"found, {look()}"
+        except (Refused, OSError) as error:
+            found[name] = str(error)
+    return found
 
 
 def _data() -> dict[str, str]:
