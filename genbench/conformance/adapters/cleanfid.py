@@ -38,4 +38,5 @@ KNOWN = {
     "absolute offset": "adds 1e-6 to both diagonals where the matrix root is not finite",
     "cancellation": "takes means and kernels in float32",
     "float32": "takes means and kernels in float32",
+    "": "works in float32",
 }

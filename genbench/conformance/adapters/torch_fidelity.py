@@ -93,4 +93,5 @@ KNOWN = {
     "cancellation": "means, kernels and distances are those of float32",
     "float32": "means, kernels and distances are those of float32",
     "ties": "distances come from a matrix product in float32, whose rounding breaks ties",
+    "": "works in float32 throughout",
 }

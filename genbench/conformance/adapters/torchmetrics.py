@@ -95,7 +95,8 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
 }
 KNOWN = {
     "singular": "takes the roots of a singular product's eigenvalues, which are rounding",
-    "cancellation": "sums x and x x' before it takes the mean away; kernels are those of float32",
+    "cancellation": "sums squares before it takes the mean away; kernels and windows are those of float32",
     "integers": "casts the answer back to the features' type, which for bytes is modulo 256",
+    "small image": "keeps its window of 11 pixels in a smaller image, and mirrors the image around it",
     "": "works in float32, or returns it",
 }

@@ -7,6 +7,7 @@ are found with 60 digits.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,15 @@ def fid(*, real: np.ndarray, fake: np.ndarray, ddof: int = 1) -> Derived:
         return Derived(value, f"mpmath, {DIGITS} digits", instead)
 
 
-derive = {"fid": fid}
+def fid_infinity(*, real: np.ndarray, fake: np.ndarray) -> Derived:
+    """The limit where the generated set does not vary: then the distance of every subset is that of the whole."""
+    if np.ptp(fake, axis=0).any():
+        raise ValueError("the limit is derived only where every subset has the same moments")
+    found = fid(real=real, fake=fake)
+    return Derived(found.value, found.provenance)
+
+
+derive = {"fid": fid, "sfid": fid, "fid_infinity": fid_infinity}
 
 
 def _mixed(key: int, n: int, d: int) -> np.ndarray:
@@ -173,9 +182,13 @@ def _nan() -> Arrays:
     return {"real": x, "fake": bells(26, 20, 3)}
 
 
+def _few_generated() -> Arrays:
+    return {"real": bells(29, 50, 12), "fake": bells(30, 20, 12)}
+
+
 _TRACES = "1e-7 of the traces, which cancel"
 
-CASES = (
+_FID = (
     Case(id="fid/ordinary", about="64 and 48 correlated rows, d = 8", arrays=_ordinary),
     Case(
         id="fid/equal",
@@ -268,5 +281,41 @@ CASES = (
         about="a covariance of one row with ddof 1",
         refused=True,
         arrays=lambda: {"real": bells(27, 10, 3), "fake": bells(28, 1, 3)},
+    ),
+)
+
+# The same function on another layer: its name must not lead to another formula.
+_SPATIAL = ("ordinary", "fewer-than-dimensions", "singular", "huge-mean", "small-sets-ddof-0", "one-dimension", "nan")
+
+CASES = (
+    *_FID,
+    *(replace(case, id=f"s{case.id}") for case in _FID if case.id.partition("/")[2] in _SPATIAL),
+    Case(
+        id="fid_infinity/one-sample-repeated",
+        about="fake is one row, 20 times: no size has a bias",
+        arrays=_one_repeated,
+        pitfalls=("singular",),
+    ),
+    Case(
+        id="fid_infinity/one-point",
+        about="every feature of both sets is one point",
+        arrays=lambda: {"real": np.full((30, 3), 0.5), "fake": np.full((40, 3), 0.5)},
+        atol=1e-9,
+        because="rounding of a sum that vanishes",
+        closed=0.0,
+        formula="equal moments",
+    ),
+    Case(
+        id="fid_infinity/constants",
+        about="two points that lie 3/4 apart in each of 4 dimensions",
+        arrays=lambda: {"real": np.full((30, 4), 0.5), "fake": np.full((40, 4), -0.25)},
+        closed=2.25,
+        formula="d c^2 = 4 * 9/16",
+    ),
+    Case(
+        id="fid_infinity/too-few",
+        about="20 generated rows, a reference that varies in 12 directions",
+        arrays=_few_generated,
+        refused=True,
     ),
 )
