@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.metrics.arrays import feature_pair
-from genbench.metrics.neighbours import share_inside, share_without_groups
-from genbench.stats import Replicates
+from genbench.metrics.halves import halves_interval
+from genbench.metrics.neighbours import counts
+from genbench.stats import Estimate
 from genbench.types import Metric
 
 K = 3
 
 
-def recall(*, real: Any, fake: Any, k: int = K) -> float:
+def recall(*, real: Any, fake: Any, k: int = K, tie: str = "<=", count_self: bool = False) -> float:
     """The share of real samples that lie in the manifold of the fake ones.
 
     (1/m) sum_i 1[ there is a j with |r_i - f_j| <= |f_j - NN_k(f_j)| ]; the k-th neighbour does not count f_j itself,
-    and a distance equal to the radius counts as inside. Exact, float64: `precision` with the roles exchanged.
+    and a distance equal to the radius counts as inside, unless the arguments say otherwise. Exact: `precision` with
+    the roles exchanged.
 
     Estimator: the balls shrink as n grows, so compare equal n. Scattered fake samples make large balls, so that noise
-    can score high. Higher is better; from 0 to 1. If all features are equal it is 1.
+    can score high. Higher is better; from 0 to 1. If all features are equal it is 1 under "<=" and 0 under "<".
 
     Reference: Improved Precision and Recall Metric for Assessing Generative Models (Kynkäänniemi, Karras, Laine,
     Lehtinen and Aila, 2019).
@@ -31,15 +32,22 @@ def recall(*, real: Any, fake: Any, k: int = K) -> float:
         real: features `(m, d)`.
         fake: features `(n, d)`, n > k.
         k: which neighbour sets the radius.
+        tie: "<=" or "<": whether a distance equal to the radius is inside.
+        count_self: whether f_j is the first of its own k neighbours.
     """
-    x, y = feature_pair(real, fake, "recall", rows=1)
-    return share_inside(centres=y, points=x, k=k)
+    held, _ = counts("recall", "fake", real=real, fake=fake, k=k, tie=tie, count_self=count_self)
+    return float(held.per_point(held.of_points > 0)[0])
 
 
-def _replicates(*, real: Any, fake: Any) -> Replicates:
-    x, y = feature_pair(real, fake, "recall")
-    value, without_fake, without_real = share_without_groups(centres=y, points=x, k=K)
-    return Replicates(value=value, real=without_real, fake=without_fake)
+def _estimate(*, real: Any, fake: Any, k: int = K, tie: str = "<=", count_self: bool = False) -> Estimate:
+    held, _ = counts("recall", "fake", real=real, fake=fake, k=k, tie=tie, count_self=count_self, parts=True)
+    values = held.per_point(held.of_points > 0)
+    value = float(values[0])
+    return Estimate(
+        value=value,
+        interval=halves_interval(value, values[1:], share_of=min(len(held.of_points), len(held.of_balls))),
+        n=len(held.of_balls),
+    )
 
 
 METRIC = Metric(
@@ -47,8 +55,8 @@ METRIC = Metric(
     axis="diversity",
     better="higher",
     needs="features",
-    interval="jackknife",
+    interval="own",
     min_samples=40,
     range=(0.0, 1.0),
-    replicates=_replicates,
+    estimate=_estimate,
 )

@@ -5,15 +5,10 @@ import pytest
 import scipy.linalg
 
 from genbench.errors import Refused
-from genbench.metrics import neighbours
-from genbench.metrics.fid import METRIC as FID
 from genbench.metrics.fid import fid
 from genbench.metrics.inception_score import inception_score
-from genbench.metrics.precision import METRIC as PRECISION
 from genbench.metrics.precision import precision
-from genbench.metrics.recall import METRIC as RECALL
 from genbench.metrics.recall import recall
-from genbench.stats import leave_group_out
 
 
 def with_moments(mean, covariance, n, seed=0):
@@ -123,21 +118,6 @@ def test_fid_is_never_negative():
         assert fid(real=x, fake=x) >= 0
 
 
-@pytest.mark.parametrize("n", [23, 200])
-@pytest.mark.parametrize("metric", [FID, PRECISION, RECALL], ids=lambda metric: metric.fn.__name__)
-def test_replicates_are_those_of_the_function_itself(metric, n):
-    """What a metric computes by a shortcut is its value on the samples with a group left out."""
-    rng = np.random.default_rng(8)
-    real, fake = rng.normal(size=(n, 3)), rng.normal(size=(n + 17, 3)) * 1.2 + 0.3
-    fake[5] = fake[9] = fake[11] = fake[12] = real[3]
-    direct, short = leave_group_out(metric.fn, real, fake), metric.replicates(real=real, fake=fake)
-    assert short.value == pytest.approx(direct.value, rel=1e-9)
-    np.testing.assert_allclose(short.real, direct.real, rtol=1e-9)
-    np.testing.assert_allclose(short.fake, direct.fake, rtol=1e-9)
-    assert np.ptp(short.real) > 0
-    assert np.ptp(short.fake) > 0
-
-
 def test_precision_and_recall_of_points_on_a_line():
     """Real 0, 1, 2, 3 with k = 1: every radius is 1, the manifold is [-1, 4]. Fake 10, 11 with k = 1: [9, 12]."""
     real, fake = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([[-1.0], [-1.01], [4.0], [3.5]])
@@ -178,16 +158,6 @@ def test_lattice_distances_equal_to_the_radius_are_inside():
     site = 0.1 * np.stack(np.meshgrid(np.arange(12), np.arange(12)), axis=-1).reshape(-1, 2)
     outside = np.array([[0.5, 1.2], [1.2, 0.3], [-0.1, -0.1]])
     assert precision(real=site, fake=outside, k=1) == pytest.approx(2 / 3)
-
-
-def test_neighbours_do_not_depend_on_the_block_size(monkeypatch):
-    rng = np.random.default_rng(10)
-    real, fake = rng.normal(size=(90, 4)), rng.normal(size=(70, 4)) * 1.3
-    whole = PRECISION.replicates(real=real, fake=fake)
-    monkeypatch.setattr(neighbours, "_ENTRIES", 500)
-    parts = PRECISION.replicates(real=real, fake=fake)
-    assert precision(real=real, fake=fake) == parts.value == whole.value
-    np.testing.assert_array_equal(parts.real, whole.real)
 
 
 def test_precision_agrees_with_brute_force():
@@ -259,24 +229,3 @@ def test_bad_probabilities_are_refused():
         inception_score(fake=np.array([[0.5, 0.4], [0.5, 0.5]]))
     with pytest.raises(Refused, match="negative"):
         inception_score(fake=np.array([[1.5, -0.5]]))
-
-
-def test_expected_coverage_of_real_against_real():
-    """Coverage is the share of real points whose ball, out to the k-th real neighbour, holds a generated point.
-
-    Where both sets of N and M follow one continuous law, a ball holds none when the k nearest of the N - 1 + M others
-    are all real: P = prod_{j=1..k} (N - j) / (N + M - j). So E[coverage] = 1 - P in any dimension (Naeem and others,
-    2020), which the radii and distances behind precision and recall must reproduce.
-    """
-    n, m, k, repeats = 300, 200, 3, 40
-    expected = 1 - np.prod([(n - j) / (n + m - j) for j in range(1, k + 1)])
-    generator, shares = np.random.default_rng(5), []
-    for _ in range(repeats):
-        real, fake = neighbours._prepared(generator.normal(size=(n, 4)), generator.normal(size=(m, 4)), k, 0)
-        radii = neighbours._radii(neighbours._nearest(real, k, np.array([0, n])), k)
-        held = np.zeros(n, dtype=bool)
-        for _, block in neighbours._blocks(fake, real):
-            held |= (block <= radii).any(axis=0)
-        shares.append(held.mean())
-    error = np.std(shares) / np.sqrt(repeats)
-    assert abs(np.mean(shares) - expected) < 4 * error < 0.03
