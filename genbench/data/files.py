@@ -153,6 +153,12 @@ def _unreadable(error: OSError) -> NoReturn:
     raise Refused(f"cannot read {error.filename!r}: {error.strerror}") from None
 
 
+def _short(error: Exception) -> str:
+    """What a parser says, which may quote the whole file, as a part of a sentence."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 120 else f"{words[:120]}..."
+
+
 def _image_files(place: Path) -> list[Path]:
     """The image files of a folder and its subfolders in the order of their paths; hidden ones are left out."""
     root = place.resolve()
@@ -248,7 +254,7 @@ def _read_image(path: Path, like: tuple[Path, tuple[int, ...]] | None) -> np.nda
     except UnidentifiedImageError:
         raise Refused(f"{name} cannot be read as an image, it is of another kind, corrupt or truncated") from None
     except Exception as error:  # decoders raise nearly anything on hostile bytes
-        raise Refused(f"{name} cannot be read as an image, it is corrupt or truncated: {error}") from None
+        raise Refused(f"{name} cannot be read as an image, it is corrupt or truncated: {_short(error)}") from None
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -311,7 +317,7 @@ def _read_array(path: Path) -> np.ndarray:
     except Refused:
         raise
     except Exception as error:  # parsers raise nearly anything on hostile bytes
-        raise Refused(f"{name} cannot be read, it is corrupt or truncated: {error}") from None
+        raise Refused(f"{name} cannot be read, it is corrupt or truncated: {_short(error)}") from None
 
 
 def _read_npy(file: IO[bytes], size: int, name: str) -> np.ndarray:

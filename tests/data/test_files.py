@@ -468,6 +468,16 @@ def test_bad_archives_are_refused(tmp_path):
         npz(str(path))
 
 
+def test_what_a_parser_quotes_of_a_file_is_cut(tmp_path):
+    """The name in the directory and that before the data differ, and the second is 60,000 bytes long."""
+    path = tmp_path / "x.npz"
+    data = bytearray(archive_of(path, images=noise(900, 10, 10, 1)))
+    data[26:28] = struct.pack("<H", 60_000)
+    path.write_bytes(data)
+    with pytest.raises(Refused, match=r"corrupt or truncated: .{120}\.\.\.$"):
+        npz(str(path))
+
+
 def test_a_zip_bomb_takes_no_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("genbench.data.files.MAX_BYTES", 10**6)
     path = tmp_path / "x.npz"
