@@ -48,7 +48,8 @@ class VQVAEConfig:
     code_dim: int = 16  # D
     width: int = 64  # channels of the convolutions
     blocks: int = 2
-    halvings: int = 2  # at most; fewer where a side of the grid would be odd or below 4
+    halvings: int = 2  # at most; fewer where a side of the grid would be odd or below `smallest`
+    smallest: int = 4  # side of the grid
     commitment: float = 0.25  # beta
     restart_every: int = 100  # steps
     restart_below: float = 0.03  # of its fair share of the uses: then a code starts anew
@@ -64,7 +65,8 @@ class VQVAEConfig:
         if data.dim <= 16:
             return cls(codes=8, code_dim=4, width=32, blocks=1, restart_every=20, prior_width=64, learning_rate=5e-3)
         if data.dim <= 64:
-            return cls(codes=16, width=32, blocks=1, prior_width=48, prior_depth=2, prior_dropout=0.1)
+            # A quadrant for a code: a few hundred images teach the prior what goes with what only for few positions.
+            return cls(codes=64, width=32, blocks=1, smallest=2, prior_width=64, prior_depth=2, prior_dropout=0.3)
         if data.dim <= 1024:
             return cls()
         return cls(codes=512, code_dim=64, width=128, prior_width=256, prior_depth=6)
@@ -176,7 +178,8 @@ class VQVAE(Model):
             raise Refused(f"tokenizer_share is {config.tokenizer_share}; it must lie between 0 and 1")
         channels, height, width = data.shape
         halvings = 0
-        while halvings < config.halvings and all(side % 2 == 0 and side >= 8 for side in (height, width)):
+        least = 2 * config.smallest
+        while halvings < config.halvings and all(side % 2 == 0 and side >= least for side in (height, width)):
             height, width, halvings = height // 2, width // 2, halvings + 1
         assert data.levels is not None
         self.grid = (height, width)

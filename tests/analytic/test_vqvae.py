@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 
 import pytest
 import torch
@@ -16,7 +15,8 @@ SPEC = DataSpec(shape=(1, 8, 8), levels=17)
 
 
 def build(spec: DataSpec = SPEC, **config: object) -> torch.nn.Module:
-    sizes = {"codes": 12, "width": 16, "prior_width": 16, "prior_heads": 2, "prior_depth": 2, "blocks": 1}
+    sizes = {"codes": 12, "width": 16, "blocks": 1, "smallest": 4}
+    sizes |= {"prior_width": 16, "prior_heads": 2, "prior_depth": 2}
     return genbench.build("vqvae", spec, seed=0, **{**sizes, **config})
 
 
@@ -150,4 +150,11 @@ def test_the_report_knows_the_use_of_the_codebook():
 def test_sharing_all_of_the_training_is_refused():
     with pytest.raises(Refused, match="between 0 and 1"):
         build(tokenizer_share=1.0)
-    assert math.prod(build().grid) == 16
+
+
+@pytest.mark.parametrize(("smallest", "side"), [(2, 2), (4, 4), (8, 8)])
+def test_no_side_of_the_grid_is_below_the_smallest(smallest, side):
+    model = build(smallest=smallest)
+    assert model.grid == (side, side)
+    assert model.encode(pictures(3)).shape == (3, side, side)
+    assert model.reconstruct(pictures(3)).shape == (3, *SPEC.shape)
