@@ -63,6 +63,8 @@ WITH_ARGUMENT = ("folder", "npz")  # `folder:PATH`
 
 METRICS = {
     "fid": "genbench.metrics.fid:METRIC",
+    "fid_infinity": "genbench.metrics.fid_infinity:METRIC",
+    "sfid": "genbench.metrics.sfid:METRIC",
     "inception_score": "genbench.metrics.inception_score:METRIC",
     "kid": "genbench.metrics.kid:METRIC",
     "cmmd": "genbench.metrics.cmmd:METRIC",

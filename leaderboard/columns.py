@@ -94,6 +94,22 @@ COLUMNS = (
         help="Fréchet distance of two Gaussians fitted to features of real and of generated images.",
     ),
     Column(
+        metric="fid_infinity",
+        heading="FID∞",
+        axis="quality",
+        better="lower",
+        help="FID extrapolated to infinitely many generated images, which removes its bias in their number.",
+    ),
+    Column(
+        metric="sfid",
+        heading="sFID",
+        axis="quality",
+        better="lower",
+        lowest=0.0,
+        log=True,
+        help="Fréchet distance on features that keep their places in the image.",
+    ),
+    Column(
         metric="kid",
         heading="KID",
         axis="quality",
