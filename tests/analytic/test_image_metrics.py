@@ -199,6 +199,14 @@ def test_two_scales_by_hand():
     assert multiscale(a, b) == pytest.approx(expected, rel=1e-12)
 
 
+def test_opposed_structures_are_clipped_at_zero():
+    """A checkerboard and its negative are opposed on the finest scale; their 2 x 2 means are equal greys."""
+    board = (np.indices((24, 24)).sum(axis=0) % 2).astype(float)[None, None]
+    assert similarity(board, 1 - board, 11)[1] < -0.9
+    assert multiscale(board, 1 - board) == 0
+    assert multiscale(board, board) == pytest.approx(1, abs=1e-12)
+
+
 def test_collapse_raises_ms_ssim():
     """All equal: 1. Two images: the pairs of unequal ones alone are below 1. Fresh noise: far below."""
     image = noise(2, 1, 24, 24)
