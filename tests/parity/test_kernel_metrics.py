@@ -1,10 +1,12 @@
-"""Same features through the peers' kernel distances, same numbers."""
+"""Same features through the peers' kernel and transport distances, same numbers."""
 
 import numpy as np
 import pytest
 
 from genbench.metrics.cmmd import cmmd
 from genbench.metrics.kid import kid
+from genbench.metrics.sliced_wasserstein import directions, sliced_wasserstein
+from genbench.metrics.wasserstein import wasserstein
 
 
 def pair(n=400, m=300, d=64, seed=0):
@@ -69,3 +71,14 @@ def test_cmmd_with_the_gaussian_kernel_of_torch_fidelity():
     k_xx, k_yy, k_xy = (fidelity.kernel_rbf(a, b, kid_kernel_rbf_sigma=10.0) for a, b in ((x, x), (y, y), (x, y)))
     expected = 1000 * fidelity.mmd2(k_xx, k_xy, k_yy, mmd_est="biased")
     assert cmmd(real=x, fake=y) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 60), (60, 45)])
+def test_transport_distances_of_pot(n, m):
+    ot = pytest.importorskip("ot")
+    x, y = pair(n=n, m=m, d=6)
+    assert wasserstein(real=x, fake=y) == pytest.approx(ot.emd2([], [], ot.dist(x, y, metric="euclidean")), rel=1e-9)
+    for p in (1, 2):
+        rays = directions(50, 6, 0).T
+        expected = ot.sliced_wasserstein_distance(x, y, p=p, projections=rays)
+        assert sliced_wasserstein(real=x, fake=y, projections=50, p=p) == pytest.approx(expected, rel=1e-9)
