@@ -1,6 +1,7 @@
 """The bank: one pass, the same numbers however they are asked for, a cache that knows content and refuses damage."""
 
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -112,11 +113,24 @@ def test_shards_sum_to_the_whole():
     np.testing.assert_allclose(summed.scatter, whole.scatter, rtol=1e-10, atol=1e-10)
 
 
+class Slow(Counting):
+    """A network that is slower than its preparation; `waiting` is the largest number of prepared batches it saw."""
+
+    waiting, batch = 0, 100
+
+    def outputs(self, prepared, taps):
+        time.sleep(2e-3)
+        self.waiting = max(self.waiting, len(self.prepared) - len(self.served))
+        return super().outputs(prepared, taps)
+
+
 def test_memory_does_not_grow_where_only_moments_are_wanted():
-    """However many slices there are, no more of them are alive than wait for the network, and no row is kept."""
-    images = Slices(12_000)
+    """However many images there are, few slices and few prepared batches exist at a time, and no row is kept."""
+    images, slow = Slices(12_000), Slow()
     bank = Bank(images)
-    assert bank.moments(Pixels(SPEC)).n == 12_000
+    assert bank.moments(slow).n == 12_000
+    assert len(slow.served) == 120
+    assert 1 < slow.waiting <= 4  # one in the network, two behind it, one being prepared
     assert images.alive <= 6
     assert not bank._features
 
