@@ -61,8 +61,9 @@ class Tile:
 class Points:
     """The rows of a matrix as points that distances are taken between; built by `together`."""
 
-    def __init__(self, x: np.ndarray, centre: np.ndarray, scale: float) -> None:
+    def __init__(self, x: np.ndarray, centre: np.ndarray, scale: float, unit: float) -> None:
         self.x, self.centre, self.scale = x, centre, scale
+        self.unit = unit  # what one unit of the given features is here
         self._tiles: dict[tuple[int, int, type], Tile] = {}
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class Points:
 
     def take(self, rows: np.ndarray) -> Points:
         """Some of the points."""
-        return Points(self.x[rows], self.centre, self.scale)
+        return Points(self.x[rows], self.centre, self.scale, self.unit)
 
     def centred(self, part: slice) -> np.ndarray:
         """Float64, about the centre, on the scale."""
@@ -103,12 +104,14 @@ class Points:
 def together(*arrays: np.ndarray) -> list[Points]:
     """Points with the mean of all rows as their centre, and coordinates up to 1."""
     peak = max(float(np.abs([x.max(), x.min()]).max()) for x in arrays)
+    shrunk = 1.0
     if peak > 1e100:  # so that neither a sum nor a difference overflows
-        arrays = tuple(np.ldexp(x, -int(np.frexp(peak)[1])) for x in arrays)
+        shrunk = float(np.ldexp(1.0, -int(np.frexp(peak)[1])))
+        arrays = tuple(x * shrunk for x in arrays)
     centre = sum(x.sum(axis=0, dtype=np.float64) for x in arrays) / sum(len(x) for x in arrays)
     spread = max(float(np.abs(x[part] - centre).max()) for x in arrays for part in slices(len(x)))
     scale = float(np.ldexp(1.0, -int(np.frexp(spread)[1]))) if spread > 1e-290 else 1.0
-    return [Points(x, centre, scale) for x in arrays]
+    return [Points(x, centre, scale, scale * shrunk) for x in arrays]
 
 
 def lower_bounds(a: Tile, b: Tile) -> np.ndarray:
