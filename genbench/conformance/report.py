@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -71,6 +72,11 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
+def _finite(value: Any) -> Any:
+    """JSON knows neither NaN nor infinities: they become words."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def plain(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Everything about the outcomes and their cases, for JSON."""
     there = {outcome.case for outcome in outcomes}
@@ -79,7 +85,7 @@ def plain(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             case.id: {
                 "metric": case.metric,
                 "about": case.about,
-                "arguments": dict(case.arguments),
+                "arguments": {name: _finite(value) for name, value in case.arguments.items()},
                 "expected": answers()[case.id].value,
                 "tolerance": {"relative": case.rtol, "absolute": case.atol, "because": case.because},
                 "provenance": answers()[case.id].provenance,
@@ -88,7 +94,5 @@ def plain(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             for case in all_cases()
             if case.id in there
         },
-        "outcomes": [
-            {key: value if value == value else "NaN" for key, value in asdict(outcome).items()} for outcome in outcomes
-        ],
+        "outcomes": [{key: _finite(value) for key, value in asdict(outcome).items()} for outcome in outcomes],
     }

@@ -21,6 +21,8 @@ LOOSER = {
     "kid/huge-mean": 1e-6,  # differences of kernel values of 7e10
     "cmmd/huge-mean": 1e-5,  # the directions of features about 64 differ by 1e-4 of a value near 0
     "cmmd/far-as-they-are": 1e-8,
+    "sliced_wasserstein/shifted": 0.08,  # the mean over 1000 random directions against that over all
+    "mind/shifted": 0.15,
 }
 
 
@@ -61,6 +63,8 @@ def test_arrays_are_those_of_the_answer(name):
         "clipped_coverage/ordinary",
         "inception_score/two-classes", "mode_kl/uneven", "nats/huge", "kl_reverse/far", "jensen_shannon/overflow",
         "validity/too-likely", "psnr/one-better", "ssim/eight-pixels", "ms_ssim/one-scale", "fid/nan",
+        "wasserstein/two-and-three", "mind/unequal", "authenticity/steps", "nearest_ratio/steps", "c_t/rare-cell",
+        "fld/signs", "fld_gap/signs", "vendi/uneven", "c2st/two-points", "kl/one-answer",
     ],
 )  # fmt: skip
 def test_answers_are_what_their_derivation_gives(name):

@@ -179,16 +179,16 @@ _SCENES = (
 
 CASES = (
     *(
-        Case(id=f"kid/{name}", about=about, arrays=arrays, atol=2e-6,
+        Case(id=f"kid/{name}", about=about, arrays=arrays, atol=5e-6,
              because=_CANCELS, pitfalls=pitfalls)
         for name, about, arrays, pitfalls in _SCENES
     ),
-    Case(id="kid/degree-2", about="another kernel", arrays=_ordinary, arguments={"degree": 2}, atol=2e-6,
+    Case(id="kid/degree-2", about="another kernel", arrays=_ordinary, arguments={"degree": 2}, atol=5e-6,
          because=_CANCELS),
     Case(id="kid/gamma-coef0", about="gamma 1/2, coef0 2", arrays=_ordinary,
-         arguments={"gamma": 0.5, "coef0": 2.0}, atol=2e-6, because=_CANCELS),
+         arguments={"gamma": 0.5, "coef0": 2.0}, atol=5e-5, because=_CANCELS),
     Case(id="kid/subsets", about="4 subsets of 10 rows by RandomState(2020), fake drawn first", arrays=_ordinary,
-         arguments={"subsets": 4, "subset_size": 10}, atol=2e-6, because=_CANCELS),
+         arguments={"subsets": 4, "subset_size": 10}, atol=5e-6, because=_CANCELS),
     Case(id="kid/infinite", about="an infinite value", arrays=_nan, refused=True),
     *(
         Case(id=f"cmmd/{name}", about=about, arrays=arrays, atol=1e-9, because=_NULL, pitfalls=pitfalls)

@@ -211,26 +211,26 @@ _SCENES = (
 )  # fmt: skip
 
 
-def _of(metric: str, ks: tuple[int, ...], other_tie: str, refused: tuple[str, ...] = ()) -> list[Case]:
+def _of(metric: str, ks: tuple[int, ...], other_tie: str | None = None) -> list[Case]:
     """The scenes for a metric: with its defaults, with other k, and with the other rule of ties where it matters."""
     found = []
     for scene in _SCENES:
-        case = replace(scene, id=f"{metric}/{scene.id}", rtol=1e-6, because=EXACT)
-        found.append(replace(case, refused=scene.id in refused))
+        case = replace(scene, id=f"{metric}/{scene.id}", because=EXACT)
+        found.append(case)
         if scene.id == "ordinary":
             found += [replace(case, id=f"{case.id}-k{k}", arguments={"k": k}) for k in ks]
-        if "ties" in scene.pitfalls:
-            sign = "less" if other_tie == "<" else "at-most"
-            name = f"{case.id}-{sign}"
-            found.append(replace(case, id=name, arguments={"tie": other_tie}, refused=f"{scene.id}-{sign}" in refused))
+        if "ties" in scene.pitfalls and other_tie:
+            name = f"{case.id}-{'less' if other_tie == '<' else 'at-most'}"
+            found.append(replace(case, id=name, arguments={"tie": other_tie}))
     return found
 
 
+# Clipped density divides by a count of its own, whose rule of ties the definition leaves open: only one is tried.
 CASES = tuple(
     _of("precision", (1, 5), "<")
     + _of("recall", (1, 5), "<")
     + _of("density", (1, 3), "<=")
     + _of("coverage", (1, 3), "<=")
-    + _of("clipped_density", (1, 3), "<", refused=("all-equal-less",))
+    + _of("clipped_density", (1, 3))
     + _of("clipped_coverage", (1, 3), "<=")
 )

@@ -99,7 +99,34 @@ def high_quality(*, fake: np.ndarray, real: np.ndarray | None = None) -> Derived
     return Derived((len(fake) - none) / len(fake), "enumeration", {"the share of the others": none / len(fake)})
 
 
+def kl(*, real: np.ndarray, fake: np.ndarray) -> Derived:
+    """sum_k p_k log(p_k / q_k), p the mean answer to generated images and q that to real ones."""
+    import mpmath as mp
+
+    with mp.workdps(DIGITS):
+
+        def mean(answers: np.ndarray) -> list[Any]:
+            rows = [[mp.mpf(float(v)) for v in row] for row in answers]
+            rows = [[v / mp.fsum(row) for v in row] for row in rows]
+            return [mp.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+        def divergence(p: list[Any], q: list[Any]) -> Any:
+            terms = zip(p, q, strict=True)
+            return mp.fsum(a * mp.log(a / b) if b > 0 else mp.inf for a, b in terms if a > 0)
+
+        p, q = mean(fake), mean(real)
+        middle = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
+        value = divergence(p, q)
+        instead = {
+            "the other direction, KL(real || generated)": divergence(q, p),
+            "logarithms to base 2": value / mp.log(2),
+            "the Jensen-Shannon divergence": (divergence(p, middle) + divergence(q, middle)) / 2,
+        }
+        return Derived(value, _WORDS, {why: other for why, other in instead.items() if mp.isfinite(other)})
+
+
 derive = {
+    "kl": kl,
     "inception_score": inception_score,
     "mode_kl": mode_kl,
     "modes_captured": modes_captured,
@@ -146,6 +173,21 @@ _FILLED: dict[str, tuple[str, np.ndarray, np.ndarray]] = {
     "one-sample": ("a single sample", _EVEN, np.array([7])),
 }
 
+_PAIRS: tuple[tuple[str, str, np.ndarray, np.ndarray, dict[str, Any]], ...] = (
+    ("ordinary", "60 and 45 answers over 7 classes", _answers(221, 60, 7, least=1), _answers(222, 45, 7, least=1), {}),
+    ("equal", "the same answers in another order", _answers(223, 30, 5), _answers(223, 30, 5)[::-1],
+     {"closed": 0.0, "formula": "p = q"}),
+    ("certain", "certain answers; half of the classes in half of the images", _one_hot(40, 8),
+     _one_hot(40, 8) @ np.eye(8)[np.arange(8) // 2 * 2], {"closed": float(np.log(2)), "formula": "log 2"}),
+    ("collapsed", "every generated image is of one class of ten", _one_hot(50, 10), np.tile(np.eye(10)[3], (25, 1)),
+     {"closed": float(np.log(10)), "formula": "log K", "pitfalls": ("zeros",)}),
+    ("many-classes", "30 and 40 answers over 300 classes", _answers(224, 30, 300, least=1),
+     _answers(225, 40, 300, least=1), {}),
+    ("one-answer", "one answer each", _answers(226, 1, 4, least=1), _answers(227, 1, 4, least=1), {}),
+    ("new-class", "a class that no real image has", np.eye(3)[np.arange(20) % 2], np.eye(3)[np.arange(21) % 3],
+     {"refused": True}),
+)  # fmt: skip
+
 CASES = (
     _is("ordinary", "60 answers over 8 classes", _answers(205, 60, 8, least=1)),
     _is("zeros", "answers with classes of probability 0", _answers(206, 50, 40), pitfalls=("zeros",)),
@@ -165,6 +207,11 @@ CASES = (
         arguments={"splits": 5, "parts": "ceiling"}),
     _is("one-row", "a single answer", _answers(212, 1, 5, least=1), closed=1.0, formula="no information"),
     _is("negative", "a negative probability", np.array([[1.25, -0.25], [0.5, 0.5]]), refused=True),
+    *(
+        Case(id=f"kl/{name}", about=about, atol=1e-9, because="rounding of a sum that may vanish",
+             arrays=lambda x=x, y=y: {"real": x, "fake": y}, **rest)  # type: ignore[misc]
+        for name, about, x, y, rest in _PAIRS
+    ),
     *(
         _modes("mode_kl", name, about, weights, ids, atol=1e-12, because="rounding of a sum that may vanish")
         for name, (about, weights, ids) in _FILLED.items()
