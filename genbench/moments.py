@@ -6,6 +6,7 @@ is scatter / (n - ddof). Memory is O(d^2), whatever n.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +108,8 @@ class Moments:
         n = self.n + other.n
         delta = self.shift_to(other)
         mean, rest = _two_sum(self.mean, self.low_mean + delta * (other.n / n))
-        scatter = self.scatter + other.scatter + np.outer(delta * (self.n * (other.n / n)), delta)
+        between = delta * math.sqrt(self.n * (other.n / n))  # one vector twice, so that rounding keeps it symmetric
+        scatter = self.scatter + other.scatter + np.outer(between, between)
         return Moments(n, mean, scatter, rest)
 
     def __add__(self, other: Moments) -> Moments:
