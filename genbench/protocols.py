@@ -53,7 +53,8 @@ def _inception(
 
 
 _PRDC: dict[str, Value] = {"k": 5, "tie": "<", "count_self": False}
-_COUNTS_SELF: dict[str, Value] = {"k": 3, "tie": "<=", "count_self": True}
+# Its neighbourhood of 3 is the fourth of the sorted distances, of which the first is that to the centre itself.
+_COUNTS_SELF: dict[str, Value] = {"k": 4, "tie": "<=", "count_self": True}
 _SPLITS: dict[str, Value] = {"splits": 10, "shuffle_seed": 2020}
 _SUBSETS: dict[str, Value] = {"subsets": 100, "subset_size": 1000, "seed": 2020}
 
