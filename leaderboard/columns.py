@@ -151,6 +151,17 @@ COLUMNS = (
         help="How far features must be moved on average to turn generated into real ones; up to 2,000 on a side.",
     ),
     Column(
+        metric="c2st",
+        heading="C2ST",
+        unit="%",
+        scale=100.0,
+        axis="quality",
+        better="lower",
+        lowest=0.0,
+        highest=1.0,
+        help="How often a nearest-neighbour classifier tells generated from real; 50% is chance.",
+    ),
+    Column(
         metric="high_quality",
         heading="High quality",
         unit="%",
@@ -250,6 +261,14 @@ COLUMNS = (
         lowest=0.0,
         highest=1.0,
         help="Share of the generated images that a perfect sampler would need to cover the real ones as well.",
+    ),
+    Column(
+        metric="vendi",
+        heading="Vendi",
+        axis="diversity",
+        better="higher",
+        lowest=1.0,
+        help="Effective number of different samples, from the similarities among themselves; real data is not used.",
     ),
     Column(
         metric="modes_captured",

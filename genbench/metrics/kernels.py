@@ -103,17 +103,29 @@ def _between(x: np.ndarray, y: np.ndarray, kernel: Kernel) -> _Between:
 
 @dataclass(frozen=True, kw_only=True)
 class Discrepancy:
-    """The distance of two samples and what its interval needs."""
+    """A squared distance of two samples and what its interval needs."""
 
     unbiased: float  # U
-    bias: float  # what the V-statistic, whose means include the diagonals, has more than U
+    bias: float  # what the plug-in value, for a kernel the V-statistic, has more than U
+    first: float  # the variance's terms of first order, with the noise in them, which is 2 v
     at_null: float  # v
-    slope: float  # a
 
     @property
     def biased(self) -> float:
         """The V-statistic: all pairs, those of a row with itself included."""
         return self.unbiased + self.bias
+
+    @property
+    def slope(self) -> float:
+        """a, the terms of first order over theta, with noise in both: a Rayleigh quotient of the kernel's covariance.
+
+        The noise of theta is the bias, a trace, where every direction counts alike, though it is the wide ones that
+        carry a difference; sqrt(v / 2), a Frobenius norm, stands for these. The mean of the two is taken: of the
+        choices tried by simulation it kept the coverage closest to 95%.
+        """
+        norm = float(np.sqrt(self.at_null / 2))
+        below = max(self.unbiased, -norm / 2) + (self.bias + norm) / 2
+        return self.first / below if below > 0 else 0.0
 
     def interval(self, df: float, noise: float = 0.0) -> tuple[float, float]:
         """All theta that a score test at 95% does not reject; below zero the variance is v.
@@ -132,20 +144,8 @@ class Discrepancy:
         return min(float(low), u), max(float(high), u)
 
 
-def _slope(first: float, unbiased: float, bias: float, at_null: float) -> float:
-    """a, the first two terms over theta, with noise in both: a Rayleigh quotient of the kernel's covariance.
-
-    Their noise is 2 v. That of theta is the bias, a trace, where every direction counts alike, though it is the wide
-    ones that carry a difference; sqrt(v / 2), a Frobenius norm, stands for these. The mean of the two is taken: of the
-    choices tried by simulation it kept the coverage closest to 95%.
-    """
-    norm = float(np.sqrt(at_null / 2))
-    below = max(unbiased, -norm / 2) + (bias + norm) / 2
-    return first / below if below > 0 else 0.0
-
-
 def discrepancy(x: np.ndarray, y: np.ndarray, kernel: Kernel) -> Discrepancy:
-    """From one pass over all pairs; `at_null` and `slope` are NaN with fewer than 4 rows on a side.
+    """From one pass over all pairs; `first` and `at_null` are NaN with fewer than 4 rows on a side.
 
     Args:
         x, y: float64 `(n, d)` and `(m, d)`.
@@ -156,10 +156,9 @@ def discrepancy(x: np.ndarray, y: np.ndarray, kernel: Kernel) -> Discrepancy:
         unbiased = xx.mean + yy.mean - 2.0 * xy.mean
         bias = (xx.diagonal - xx.mean) / n + (yy.diagonal - yy.mean) / m
         if min(n, m) < 4:
-            return Discrepancy(unbiased=unbiased, bias=bias, at_null=np.nan, slope=np.nan)
+            return Discrepancy(unbiased=unbiased, bias=bias, first=np.nan, at_null=np.nan)
         second = 2 / (n * (n - 1)) * xx.second + 2 / (m * (m - 1)) * yy.second + 4 / (n * m) * xy.second
-        at_null = max(second, 0.0)
         f = np.var(xx.rows / (n - 2) - xy.rows / m, ddof=1)
         g = np.var(yy.rows / (m - 2) - xy.columns / n, ddof=1)
-        slope = _slope(float(4 / n * f + 4 / m * g), unbiased, bias, at_null)
-    return Discrepancy(unbiased=unbiased, bias=bias, at_null=at_null, slope=slope)
+        first = float(4 / n * f + 4 / m * g)
+    return Discrepancy(unbiased=unbiased, bias=bias, first=first, at_null=max(second, 0.0))

@@ -84,7 +84,7 @@ def _of_program(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         u, v = found.eqlin.marginals[:n], found.eqlin.marginals[n:]
         cheap = costs / scale - u[:, None] - v < -1e-9
         if not (cheap & ~used).any():
-            return scale * found.fun / (n * m), scale * u, scale * v
+            return max(0.0, scale * found.fun / (n * m)), scale * u, scale * v
         used |= cheap
 
 

@@ -1,5 +1,6 @@
 """Sliced Wasserstein, MIND and the earth mover's distance: closed forms, independent solvers, intervals."""
 
+from importlib import import_module
 from itertools import permutations
 
 import numpy as np
@@ -10,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.errors import Refused, Undefined
-from genbench.metrics import sliced_wasserstein as sliced
-from genbench.metrics import wasserstein as exact
 from genbench.metrics.measure import measure
 from genbench.metrics.mind import METRIC as MIND
 from genbench.metrics.mind import mind
@@ -19,6 +18,9 @@ from genbench.metrics.sliced_wasserstein import METRIC as SLICED
 from genbench.metrics.sliced_wasserstein import directions, sliced_wasserstein
 from genbench.metrics.wasserstein import METRIC as EARTH
 from genbench.metrics.wasserstein import wasserstein
+
+sliced = import_module("genbench.metrics.sliced_wasserstein")  # the package's attribute of this name is the function
+exact = import_module("genbench.metrics.wasserstein")
 
 METRICS = [SLICED.bound(projections=10), MIND.bound(projections=10), EARTH]
 
@@ -186,7 +188,7 @@ CASES = [
     (SLICED.bound(projections=20), 100, 100, 3, 0.5),
     (SLICED.bound(projections=20), 100, 70, 3, 0.5),
     (SLICED.bound(projections=20, p=1.0), 200, 200, 16, 0.2),
-    (MIND.bound(projections=20), 100, 100, 3, 0.2),
+    (MIND.bound(projections=20), 100, 100, 3, 0.5),
     (MIND.bound(projections=20), 200, 200, 16, 0.2),
     (EARTH, 60, 60, 2, 2.0),
     (EARTH, 60, 60, 6, 0.5),
@@ -214,3 +216,10 @@ def test_intervals_cover(metric, n, m, d, mu):
 def test_intervals_are_wide_where_the_laws_are_equal(metric):
     """As the docstrings say: the first-order variance is zero there, and what noise puts in its place is too large."""
     assert cover(metric, 60, 60, 2, 0.0) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "projections"), [(1, 1), (3, 20)])
+def test_sliced_intervals_between_the_two_regimes(d, projections):
+    """The docstrings' 92 of 100, where a difference is about as large as its noise."""
+    assert cover(MIND.bound(projections=projections), 100, 100, d, 0.3) >= 0.91
