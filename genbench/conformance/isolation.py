@@ -6,6 +6,7 @@ was its standard output; whatever the implementation prints goes nowhere.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -21,6 +22,7 @@ from genbench.conformance.run import TIMEOUT, Outcome, implementation, run_case
 from genbench.errors import Refused, Unavailable
 
 _START = 120.0  # seconds that an implementation may take to be imported
+_PATIENCE = 10.0  # seconds for a process to end by itself
 _ENDED = "the process ended"
 
 
@@ -37,7 +39,8 @@ class _Child:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
         )
         self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
         first = json.loads(self.line(_START) or json.dumps({"refused": f"{name}: {_ENDED} while it was imported"}))
         if "refused" in first:
             self.end()
@@ -58,18 +61,22 @@ class _Child:
 
     def ask(self, case: Case, timeout: float) -> str | None:
         assert self.process.stdin is not None
-        self.process.stdin.write(case.id + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it is gone: its last line says so
+            self.process.stdin.write(case.id + "\n")
+            self.process.stdin.flush()
         return self.line(timeout)
 
-    def end(self) -> int:
-        """Kills the process if it runs; its exit status."""
-        if self.process.poll() is None and not self.lines.queue:
+    def end(self, patience: float = _PATIENCE) -> int:
+        """Its exit status, after it ended by itself, as it does without input, or was killed."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+        try:
+            status = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        status = self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
+            status = self.process.wait()
+        self.listener.join(timeout=1.0)  # a process that it forked may still hold the pipe
+        self.process.stdout.close()  # type: ignore[union-attr]
         return status
 
 
@@ -90,7 +97,7 @@ def conform_apart(
             if line:
                 yield Outcome(**json.loads(line))
                 continue
-            status = child.end()
+            status = child.end(_PATIENCE if line == "" else 0.0)
             child = None
             reason = f"not done after {timeout:g} s" if line is None else f"{_ENDED}: {_cause(status)}"
             expected = answers()[case.id].value
