@@ -12,6 +12,7 @@ import torch
 
 from genbench import catalog
 from genbench.noise import derive
+from genbench.suite import split_label
 from genbench.types import Dataset, DataSpec, Model, Recipe, Refused
 
 
@@ -63,11 +64,12 @@ def build(model: str, data: DataSpec, *, seed: int = 0, **overrides: Any) -> Mod
     """A freshly initialised model for such data.
 
     Args:
-        model: a short name or `module:attribute`.
+        model: a short name or `module:attribute`; with brackets, as in a suite: `ddpm[ddim-20]`.
         seed: of the initial weights.
         overrides: fields of the model's `Config`, by name.
     """
-    return build_configured(model_class(model), data, configure(model, data, overrides), seed)
+    name, own, sampler = split_label(model)
+    return build_configured(model_class(name), data, configure(name, data, {**own, **overrides}, sampler), seed)
 
 
 def build_configured(kind: type[Model], data: DataSpec, config: Any, seed: int) -> Model:
@@ -77,12 +79,13 @@ def build_configured(kind: type[Model], data: DataSpec, config: Any, seed: int) 
         return kind(data, config).eval()
 
 
-def configure(model: str, data: DataSpec, overrides: dict[str, Any]) -> Any:
-    """The model's own `Config` for such data, with some fields overridden by name."""
+def configure(model: str, data: DataSpec, overrides: dict[str, Any], sampler: str | None = None) -> Any:
+    """The model's own `Config` for such data, with some fields overridden by name, then a sampler chosen by name."""
     kind = model_class(model)
     if reason := kind.supports(data):
         raise Refused(f"{model} cannot serve this dataset: {reason}")
-    return override(kind.Config.for_data(data), overrides, f"the configuration of {model}")  # type: ignore[attr-defined]
+    config = override(kind.Config.for_data(data), overrides, f"the configuration of {model}")  # type: ignore[attr-defined]
+    return config if sampler is None else kind.sampler_config(config, sampler)
 
 
 def recipe(model: str, data: DataSpec, budget: float, overrides: dict[str, Any]) -> Recipe:

@@ -1,7 +1,8 @@
 """A suite becomes cells; a cell knows the keys of what it will make.
 
 The key of the weights hashes all that can change them: code, configuration, recipe, data, seed, device class, torch.
-The key of the record hashes that and all that can change the measurements. Notes, names of suites and times are in
+Fields that only the sampler reads are not among them: the samplers of a model share one training. The key of the record
+hashes that, those fields and all that can change the measurements. Notes, names of suites and times are in
 neither, so that two suites that ask for the same cell share it.
 """
 
@@ -17,7 +18,7 @@ import torch
 
 from genbench import catalog, construct, protocols, provenance
 from genbench.suite import Settings, Suite, split_label
-from genbench.types import Dataset, Model, Recipe, Refused
+from genbench.types import Dataset, Model, Recipe, Refused, sampling_only
 
 REAL = "real"  # the reference row of every dataset: training images, measured as if they were samples
 
@@ -28,7 +29,7 @@ class Cell:
 
     data: Dataset
     data_name: str
-    model: str  # the label: a name, with overrides in brackets
+    model: str  # the label: a name, with overrides or a sampler in brackets
     seed: int
     settings: Settings
     config: Any = None  # the model's configuration; None for the reference row
@@ -40,8 +41,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The model's name without the overrides."""
-        return split_label(self.model)[0]
+        """The model's name without the brackets."""
+        return split_label(self.model).name
 
     @cached_property
     def model_class(self) -> type[Model]:
@@ -50,6 +51,11 @@ class Cell:
     @cached_property
     def plain_config(self) -> dict[str, Any]:
         return {} if self.config is None else plain(self.config)
+
+    @cached_property
+    def sampling(self) -> dict[str, Any]:
+        """The part of the configuration that only the sampler reads."""
+        return {} if self.config is None else {name: self.plain_config[name] for name in sampling_only(self.config)}
 
     @cached_property
     def code(self) -> str:
@@ -64,7 +70,7 @@ class Cell:
         spec = self.data.spec
         return provenance.digest({
             "model": None if self.config is None else catalog.reference("models", self.name),
-            "config": self.plain_config,
+            "config": {name: value for name, value in self.plain_config.items() if name not in self.sampling},
             "recipe": self.recipe and plain(self.recipe),
             "code": self.code,
             "data": [self.data.checksum("train"), list(spec.shape), spec.levels, spec.classes],
@@ -87,6 +93,7 @@ class Cell:
         measuring = ["genbench.run", extractor.partition(":")[0], *(m.partition(":")[0] for m in metrics)]
         return provenance.digest({
             "weights": self.weights_key,
+            "sampling": self.sampling,
             "data": self.data.checksum("test"),
             "samples": self.settings.samples,
             "likelihood_images": self.settings.likelihood_images,
@@ -140,11 +147,11 @@ def _cells(
 ) -> Iterator[Cell]:
     yield Cell(data=data, data_name=data_name, model=REAL, seed=0, settings=settings, device=device)
     for label in models:
-        name, overrides = split_label(label)
+        name, overrides, sampler = split_label(label)
         if reason := construct.model_class(name).supports(data.spec):
             skipped[f"{data_name} / {label}"] = reason
             continue
-        config = construct.configure(name, data.spec, {**suite.config.get(name, {}), **overrides})
+        config = construct.configure(name, data.spec, {**suite.config.get(name, {}), **overrides}, sampler)
         recipe = construct.recipe(name, data.spec, settings.budget, suite.recipe.get(name, {}))
         for seed in suite.seeds:
             yield Cell(
@@ -171,7 +178,7 @@ def _check_counts(settings: Settings) -> None:
 
 def _check_sections(suite: Suite) -> None:
     """A `[config.X]` for a model that the suite does not run is a misspelling, not a wish."""
-    names = {split_label(label)[0] for group in suite.group for label in group.models}
+    names = {split_label(label).name for group in suite.group for label in group.models}
     for section, content in (("config", suite.config), ("recipe", suite.recipe)):
         for name in content:
             if name not in names:

@@ -4,7 +4,7 @@ about = "one line"
 seeds = [0, 1, 2]                 # training seeds
 [[group]]
 datasets = ["digits"]
-models = ["vae", "gan[loss=saturating]"]
+models = ["vae", "gan[loss=saturating]", "ddpm[ddim-20]"]   # overrides of a Config, or a sampler of the same weights
 budget = 0.1                      # of the models' own recipes
 metrics = ["fid", "recall"]       # all of the catalog, where nothing is said
 [config.vae]                      # fields of a model's Config, on every dataset
@@ -19,7 +19,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -151,16 +151,26 @@ def _explain(message: str) -> str:
     return f"unknown key {unknown['field']!r}{where}{did_you_mean(unknown['field'], list(fields))}"
 
 
-def split_label(label: str) -> tuple[str, dict[str, Any]]:
-    """`gan[loss=saturating]` to the name and the overrides of its Config."""
+class Label(NamedTuple):
+    """What `gan[loss=saturating]` and `ddpm[ddim-20]` say: a name, overrides of its Config, one of its samplers."""
+
+    name: str
+    overrides: dict[str, Any]
+    sampler: str | None = None
+
+
+def split_label(label: str) -> Label:
+    """`ddpm[width=16, ddim-20]` to its parts; a part without `=` is the name of a sampler."""
     match = _LABEL.match(label)
     if not match:
-        raise Refused(f"model {label!r} is not of the form name or name[field=value,...]")
-    overrides = {}
+        raise Refused(f"model {label!r} is not of the form name or name[field=value,...,sampler]")
+    overrides, sampler = dict[str, Any](), None
     for part in (match["overrides"] or "").split(","):
-        if part:
-            field, equals, value = part.partition("=")
-            if not equals:
-                raise Refused(f"model {label!r}: {part!r} is not of the form field=value")
-            overrides[field.strip()] = parse(value.strip())
-    return match["name"].strip(), overrides
+        field, equals, value = (piece.strip() for piece in part.partition("="))
+        if equals and field:
+            overrides[field] = parse(value)
+        elif equals or (field and sampler):
+            raise Refused(f"model {label!r}: {part.strip()!r} is not of the form field=value")
+        elif field:
+            sampler = field
+    return Label(match["name"].strip(), overrides, sampler)

@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genbench.catalog import did_you_mean
 from genbench.errors import Refused
 from genbench.noise import Noise, Streams, derive
 from genbench.record import Axis, Better, Kind, Measurement, Needs
 
 __all__ = [
     "Accounting", "Axis", "Batch", "Better", "DataSpec", "Dataset", "Extractor", "History", "Kind", "Law",
-    "Measurement", "Metric", "Model", "Needs", "Noise", "Recipe", "Refused", "Split", "Step",
+    "Measurement", "Metric", "Model", "Needs", "Noise", "Recipe", "Refused", "Split", "Step", "Unit", "sampling_only",
 ]  # fmt: skip
 
 Split = Literal["train", "validation", "test"]
@@ -109,12 +110,51 @@ class Recipe:
         return 1.0 - fraction if self.schedule == "linear" else 1.0
 
 
+def sampling_only(config: Any) -> frozenset[str]:
+    """The fields of a `Config` that only the sampler reads: `field(default=..., metadata={"sampling": True})`.
+
+    They change no weight, so that all settings of them share one training.
+    """
+    return frozenset(f.name for f in fields(config) if f.metadata.get("sampling"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The step of a sampler that loops, and the loop apart from it: what is exported, compiled and timed by itself.
+
+    `module` computes one step: tensors in, tensors out, without randomness or memory of its own. Whatever changes from
+    step to step is an input, so that one graph serves them all: a time is a tensor, a draw a tensor of uniforms; of
+    what is kept from step to step (keys and values, feature maps) a step takes the part it reads and gives the part
+    to be written, and the loop keeps the rest. It may hold copies of the weights as they were when it was made.
+
+    `drive(call, noise)` is the sampler's loop around any callable that computes the same: the module, a compiled one,
+    a session of another runtime. With the module itself it gives what `Model.sample` gives, bit for bit.
+
+    Args:
+        example: `example(n)` are inputs of the module for a batch of n.
+        inputs, outputs: names for the module's arguments and for what it returns (one tensor, or a tuple), in order.
+    """
+
+    module: nn.Module
+    example: Callable[[int], tuple[Tensor, ...]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    drive: Callable[[Callable[..., Any], Noise], Tensor]
+
+    @property
+    def batched(self) -> tuple[bool, ...]:
+        """Which inputs have a leading batch dimension; the others (a time, a position) are of one shape always."""
+        return tuple(a.shape != b.shape for a, b in zip(self.example(2), self.example(3), strict=True))
+
+
 class Model(nn.Module):
     """A generative model: a protocol with a thin base. A subclass defines what it has and nothing else.
 
     Class attributes: `family` its leaf in the taxonomy; `likelihood` the kind of number that `log_prob` returns, or
     None (an instance may narrow it, when its configuration decides); `Config` its frozen dataclass, with
     `Config.for_data(spec)`; `capabilities` the optional methods it has ("conditional", "encode", "reconstruct").
+
+    A model whose sampler loops says so by `nfe`, `step` and, where there is a choice, `samplers`.
     """
 
     family: ClassVar[str]
@@ -160,6 +200,41 @@ class Model(nn.Module):
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         """`noise.n` samples: uint8 `(n, C, H, W)` in 0..levels-1, or float32 `(n, D)`."""
         raise NotImplementedError
+
+    @classmethod
+    def samplers(cls, config: Any) -> dict[str, dict[str, Any]]:
+        """The samplers that the same weights have, by name: the changes of sampling-only fields that give each."""
+        return {}
+
+    @classmethod
+    def sampler_config(cls, config: Any, sampler: str) -> Any:
+        """A configuration with one of the `samplers`."""
+        known = cls.samplers(config)
+        if sampler not in known:
+            listed = did_you_mean(sampler, known) if known else "; it has one sampler only"
+            raise Refused(f"{cls.__name__} has no sampler {sampler!r}{listed}")
+        if wrong := set(known[sampler]) - sampling_only(config):
+            raise Refused(f"sampler {sampler!r} of {cls.__name__} sets {', '.join(sorted(wrong))}, not sampling-only")
+        return replace(config, **known[sampler])
+
+    def with_sampler(self, sampler: str) -> Self:
+        """This model under another of its `samplers`: the very same weights and buffers, no copies of them."""
+        with torch.random.fork_rng(devices=[]):
+            other = type(self)(self.data, self.sampler_config(self.config, sampler))
+        theirs = dict(other.named_modules())
+        for name, module in self.named_modules():
+            # The dictionaries themselves are shared: what is trained, moved or loaded in one is so in the other.
+            theirs[name]._parameters, theirs[name]._buffers = module._parameters, module._buffers
+        return other.train(self.training)
+
+    @property
+    def nfe(self) -> int | None:
+        """Network evaluations for a sample, which is calls of the step where there is one; None where unknown."""
+        return 1
+
+    def step(self) -> Unit | None:
+        """The sampler's step and loop, apart; None where the sampler is one shot, or its steps have no one shape."""
+        return None
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         """Nats of the integer image (of the density, for points), `(n,)`, of the kind `likelihood` says."""

@@ -58,9 +58,11 @@ def test_changes_from_the_command_line(tmp_path):
 
 
 def test_labels():
-    assert suite.split_label("vae") == ("vae", {})
-    assert suite.split_label("gan[loss=saturating, latent=4]") == ("gan", {"loss": "saturating", "latent": 4})
-    assert suite.split_label("my.module:Thing[x=1.5]") == ("my.module:Thing", {"x": 1.5})
-    for wrong in ("gan[", "gan[a=1]b", "gan[latent]"):
+    assert suite.split_label("vae") == ("vae", {}, None)
+    assert suite.split_label("gan[loss=saturating, latent=4]") == ("gan", {"loss": "saturating", "latent": 4}, None)
+    assert suite.split_label("my.module:Thing[x=1.5]") == ("my.module:Thing", {"x": 1.5}, None)
+    assert suite.split_label("ddpm[ddim-20]") == ("ddpm", {}, "ddim-20")
+    assert suite.split_label("ddpm[ ddim-20, width=16]") == ("ddpm", {"width": 16}, "ddim-20")
+    for wrong in ("gan[", "gan[a=1]b", "ddpm[ddim-20,ddim-10]", "gan[=3]"):
         with pytest.raises(Refused, match="is not of the form"):
             suite.split_label(wrong)

@@ -27,12 +27,13 @@ SPACES = {
 
 def make(label: str, spec: DataSpec, seed: int = 0):
     """A model of the table for such data; skips the test where the model says that it cannot."""
-    name, overrides = split_label(label)
+    name, overrides, sampler = split_label(label)
     if reason := construct.model_class(name).supports(spec):
         pytest.skip(reason)
     row = MODELS[label]
     suited = {**row.config, **(row.images if spec.is_image else row.points), **overrides}
-    return genbench.build(name, spec, seed=seed, **suited)
+    config = construct.configure(name, spec, suited, sampler)
+    return construct.build_configured(construct.model_class(name), spec, config, seed)
 
 
 def some_data(spec: DataSpec, n: int = 64) -> torch.Tensor:
@@ -67,7 +68,7 @@ def label(request):
 
 
 def test_every_model_of_the_catalog_has_a_row():
-    assert set(catalog.MODELS) == {split_label(name)[0] for name in MODELS}
+    assert set(catalog.MODELS) == {split_label(name).name for name in MODELS}
 
 
 # 1. Probabilities sum to one.
@@ -345,7 +346,7 @@ def test_initial_weights_follow_the_seed(label):
 
 
 def test_configuration_is_frozen_and_its_fields_are_overridden_by_name(label):
-    model, name = make(label, SPACES["binary"]), split_label(label)[0]
+    model, name = make(label, SPACES["binary"]), split_label(label).name
     for field in dataclasses.fields(model.config):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(model.config, field.name, None)
