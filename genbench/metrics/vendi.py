@@ -80,8 +80,8 @@ def vendi(
     H_inf = -log max lambda. The kernel is x'y / (|x| |y|), or exp(-|x - y|^2 / (2 sigma^2)); with the cosine kernel and
     d < n the eigenvalues come from the `(d, d)` second moments, which are the same but for zeros.
 
-    Estimator: plug-in, biased downward, since n samples cannot show more than n: compare equal n. Higher is more
-    diverse, whether or not the samples look like data: the real set is not used. From 1 (all alike) to n, with the
+    Estimator: plug-in, biased downward, since n samples cannot show more than n: compare equal n. Higher is better
+    (more diverse), whether or not the samples look like data: the real set is not used. From 1 (all alike) to n, with the
     cosine kernel to min(n, d). The interval is one of the expected value at this n; close to the largest value that
     there is, where a statistic of this kind is no longer linear in the samples, it holds it in 92 to 98 of 100 cases.
 
