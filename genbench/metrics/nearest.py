@@ -133,6 +133,12 @@ def nearest_others(p: Points, kept: int, exact_from: int = 0) -> tuple[np.ndarra
     return values, index
 
 
+def nearest_of(p: Points, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same for some of the points, all of it exact, `(len(rows), kept)` each."""
+    values, index = _nearest(p.take(rows), p, kept, 0, rows)
+    return values, index
+
+
 def nearest(a: Points, b: Points, kept: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Each row of a's `kept` nearest in b: squared distances, upward, exact, and indices, `(len(a), kept)` each."""
     values, index = _nearest(a, b, kept, 0, None)

@@ -25,7 +25,7 @@ import numpy as np
 from genbench.errors import Refused
 from genbench.metrics.distances import TILE, Points, blocks, exact, rows_of, together
 from genbench.metrics.halves import halves_of
-from genbench.metrics.nearest import nearest_others
+from genbench.metrics.nearest import nearest_of, nearest_others
 
 Tie = Literal["<", "<="]
 TIES: tuple[Tie, Tie] = ("<", "<=")
@@ -77,15 +77,17 @@ def _columns(n: int, side: int, parts: bool) -> np.ndarray:
     return np.concatenate([everything, halves_of(n, side)], axis=1) if parts else everything
 
 
-def _radii(squared: np.ndarray, index: np.ndarray, there: np.ndarray, k: int) -> tuple[np.ndarray, bool]:
-    """Squared radii `(m, columns)`, and whether the neighbours given were enough."""
-    radii, enough = np.full(there.shape, _GONE), True
+def _radii(
+    squared: np.ndarray, index: np.ndarray, rows: np.ndarray, there: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared radii of some centres, `(len(rows), columns)`, and for which of them the neighbours given are too few."""
+    radii, short = np.full((len(rows), there.shape[1]), _GONE), np.zeros(len(rows), dtype=bool)
     for column in range(there.shape[1]):
-        rows = np.flatnonzero(there[:, column])
-        seen = np.cumsum(there[index[rows], column], axis=1)
-        enough &= bool((seen[:, -1] >= k).all())
-        radii[rows, column] = squared[rows, (seen >= k).argmax(axis=1)]
-    return radii, enough
+        own = np.flatnonzero(there[rows, column])
+        seen = np.cumsum(there[index[own], column], axis=1)
+        short[own] |= seen[:, -1] < k
+        radii[own, column] = squared[own, (seen >= k).argmax(axis=1)]
+    return radii, short
 
 
 def _clipped(radii: np.ndarray) -> np.ndarray:
@@ -118,15 +120,16 @@ def _crowd(p: Points, squared: np.ndarray, index: np.ndarray, there: np.ndarray,
 def _balls(p: Points, there: np.ndarray, ks: list[int]) -> dict[int, Balls]:
     """The balls around points, for each k."""
     halves = there.shape[1] > 1
-    kept = min(3 * max(ks) + 12 if halves else max(ks) + 1, len(p) - 1)
-    while True:
-        squared, index = nearest_others(p, kept, min(ks) - 1)
-        found = {k: _radii(squared, index, there, k) for k in ks}
-        if all(enough for _, enough in found.values()) or kept == len(p) - 1:
-            break
-        kept = min(2 * kept, len(p) - 1)
+    kept = min(3 * max(ks) + 10 if halves else max(ks) + 1, len(p) - 1)
+    squared, index = nearest_others(p, kept, min(ks) - 1)
     balls = {}
-    for k, (radii, _) in found.items():
+    for k in ks:
+        radii, short = _radii(squared, index, np.arange(len(p)), there, k)
+        rows, more = np.flatnonzero(short), kept
+        while len(rows):  # centres with few neighbours of their own half among the nearest
+            more = min(4 * more, len(p) - 1)
+            radii[rows], short = _radii(*nearest_of(p, rows, more), rows, there, k)
+            rows = rows[short]
         clipped = _clipped(radii)
         balls[k] = Balls(radii, clipped, _crowd(p, squared, index, there, clipped))
     return balls
