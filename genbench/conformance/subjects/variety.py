@@ -133,7 +133,7 @@ CASES = (
          arrays=lambda: {"real": np.full((30, 3), 0.5), "fake": np.full((40, 3), 0.5)}),
     Case(id="c2st/two-points", about="points 1/256 apart", because=EXACT, closed=1.0, formula="never wrong",
          arrays=lambda: {"real": np.full((30, 3), 4.0), "fake": np.full((30, 3), 4.0 + 1 / 256)}, pitfalls=("ties",)),
-    Case(id="c2st/one-neighbour", about="k = 1, 3 folds", arrays=lambda: _apart(20, 25, 4, 64.0), closed=1.0,
+    Case(id="c2st/one-neighbour", about="k = 1, 3 folds", arrays=lambda: _apart(24, 24, 4, 64.0), closed=1.0,
          formula="never wrong", because=EXACT, arguments={"k": 1, "folds": 3}),
     Case(id="c2st/nan", about="a NaN", refused=True, arrays=lambda: {
         "real": np.where(np.arange(30)[:, None] == 3, np.nan, bells(813, 30, 2)), "fake": bells(814, 30, 2)}),
