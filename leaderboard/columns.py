@@ -29,7 +29,8 @@ class Column:
     `scale` is what a record's value is multiplied with to be in `unit`; `lowest` and `highest` are the ends of the
     metric's range in the record; `beside` names metrics that stand in the same cell; `log` asks for a log axis.
     `merged` keeps all protocols in one column: that of a likelihood names its kind, and so differs from model to model;
-    the cell then says what it holds. Without it every protocol has a column of its own.
+    the cell then says what it holds. Without it every protocol has a column of its own. `detail` puts the column into
+    the second table, which is closed at first.
     """
 
     metric: str
@@ -44,6 +45,7 @@ class Column:
     log: bool = False
     beside: tuple[str, ...] = ()
     merged: bool = False
+    detail: bool = False
 
     @property
     def title(self) -> str:
@@ -95,6 +97,7 @@ COLUMNS = (
     ),
     Column(
         metric="fid_infinity",
+        detail=True,
         heading="FID∞",
         axis="quality",
         better="lower",
@@ -102,6 +105,7 @@ COLUMNS = (
     ),
     Column(
         metric="sfid",
+        detail=True,
         heading="sFID",
         axis="quality",
         better="lower",
@@ -111,6 +115,7 @@ COLUMNS = (
     ),
     Column(
         metric="kid",
+        detail=True,
         heading="KID",
         axis="quality",
         better="lower",
@@ -118,6 +123,7 @@ COLUMNS = (
     ),
     Column(
         metric="cmmd",
+        detail=True,
         heading="CMMD",
         axis="quality",
         better="lower",
@@ -127,6 +133,7 @@ COLUMNS = (
     ),
     Column(
         metric="mind",
+        detail=True,
         heading="MIND",
         axis="quality",
         better="lower",
@@ -136,6 +143,7 @@ COLUMNS = (
     ),
     Column(
         metric="sliced_wasserstein",
+        detail=True,
         heading="Sliced W₂",
         axis="quality",
         better="lower",
@@ -144,6 +152,7 @@ COLUMNS = (
     ),
     Column(
         metric="wasserstein",
+        detail=True,
         heading="Earth mover",
         axis="quality",
         better="lower",
@@ -152,6 +161,7 @@ COLUMNS = (
     ),
     Column(
         metric="c2st",
+        detail=True,
         heading="C2ST",
         unit="%",
         scale=100.0,
@@ -194,6 +204,7 @@ COLUMNS = (
     ),
     Column(
         metric="density",
+        detail=True,
         heading="Density",
         axis="quality",
         better="higher",
@@ -202,6 +213,7 @@ COLUMNS = (
     ),
     Column(
         metric="clipped_density",
+        detail=True,
         heading="Clipped density",
         axis="quality",
         better="higher",
@@ -219,6 +231,7 @@ COLUMNS = (
     ),
     Column(
         metric="jensen_shannon",
+        detail=True,
         heading="JSD",
         unit="nats",
         axis="quality",
@@ -228,6 +241,7 @@ COLUMNS = (
     ),
     Column(
         metric="kl_reverse",
+        detail=True,
         heading="KL(q‖p)",
         unit="nats",
         axis="quality",
@@ -255,6 +269,7 @@ COLUMNS = (
     ),
     Column(
         metric="clipped_coverage",
+        detail=True,
         heading="Clipped coverage",
         axis="diversity",
         better="higher",
@@ -298,6 +313,7 @@ COLUMNS = (
     ),
     Column(
         metric="ms_ssim",
+        detail=True,
         heading="MS-SSIM",
         axis="diversity",
         better="lower",
@@ -307,6 +323,7 @@ COLUMNS = (
     ),
     Column(
         metric="psnr",
+        detail=True,
         heading="PSNR",
         unit="dB",
         axis="reconstruction",
@@ -316,6 +333,7 @@ COLUMNS = (
     ),
     Column(
         metric="ssim",
+        detail=True,
         heading="SSIM",
         axis="reconstruction",
         better="higher",
@@ -325,6 +343,7 @@ COLUMNS = (
     ),
     Column(
         metric="reconstruction_error",
+        detail=True,
         heading="Squared error",
         axis="reconstruction",
         better="lower",
@@ -343,6 +362,7 @@ COLUMNS = (
     ),
     Column(
         metric="c_t",
+        detail=True,
         heading="C_T",
         axis="memorization",
         better=None,
@@ -350,6 +370,7 @@ COLUMNS = (
     ),
     Column(
         metric="nearest_ratio",
+        detail=True,
         heading="Nearest ratio",
         axis="memorization",
         better=None,
@@ -358,6 +379,7 @@ COLUMNS = (
     ),
     Column(
         metric="fld",
+        detail=True,
         heading="FLD",
         axis="memorization",
         better="lower",
@@ -365,6 +387,7 @@ COLUMNS = (
     ),
     Column(
         metric="fld_gap",
+        detail=True,
         heading="FLD gap",
         axis="memorization",
         better=None,

@@ -151,9 +151,13 @@ class Section:
     def rows_of(self, group: Group) -> list[Row]:
         return [row for row in self.rows if row.group == group]
 
-    def axes(self) -> list[tuple[str, int]]:
-        """Axis headings over the columns: name and number of columns."""
-        counts = Counter(heading.column.axis for heading in self.headings)
+    def columns(self, detail: bool = False) -> list[int]:
+        """The indices of the headings of the table, or of the second one, which holds the details."""
+        return [index for index, heading in enumerate(self.headings) if heading.column.detail == detail]
+
+    def axes(self, columns: Sequence[int]) -> list[tuple[str, int]]:
+        """Axis headings over some columns: name and number of columns."""
+        counts = Counter(self.headings[index].column.axis for index in columns)
         return [(title, counts[axis]) for axis, title in AXES.items() if counts[axis]]
 
     def headline(self, axis: Axis) -> int | None:
