@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -37,6 +37,17 @@ class Noise(Protocol):
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform draws in the open interval (0, 1), float32, `(n, *shape)`."""
+
+
+Draw = tuple[Literal["normal", "uniform"], tuple[int, ...]]  # what is asked for: the law and the shape
+
+
+@runtime_checkable
+class Stacked(Noise, Protocol):
+    """Noise that holds what a loop draws in all of its steps in one tensor for each draw of a step."""
+
+    def stacked(self, steps: int, draws: Sequence[Draw]) -> tuple[Tensor, ...]:
+        """`(steps, n, *shape)` for each of the draws."""
 
 
 def derive(seed: int, purpose: str) -> int:
@@ -165,3 +176,52 @@ def categorical(logits: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)
     return (cumulative[..., :-1] <= uniform.double()[..., None]).sum(dim=-1)
+
+
+State = tuple[Tensor, ...]
+Body = Callable[[State, State, State], tuple[State, State]]
+
+
+def fold(
+    body: Body, state: State, rows: State, noise: Noise, draws: Sequence[Draw] = ()
+) -> tuple[State, tuple[Tensor, ...]]:
+    """The loop of a sampler as one operation, of which an exported graph holds one copy, not one for each step.
+
+    For k = 0 .. T-1: (state, output_k) = body(state, (row[k] of each row), (each draw of step k)). A plain loop, and a
+    scan under `torch.export`.
+
+    Args:
+        body: a function of tensors without side effects; the state keeps its shapes and types.
+        rows: what differs from step to step, T along the first axis (at least one row).
+        draws: what a step draws, in order.
+
+    Returns:
+        The last state, and the outputs of all steps, stacked along a new first axis.
+    """
+    steps = len(rows[0])
+    held = noise.stacked(steps, draws) if isinstance(noise, Stacked) else None
+    if torch.compiler.is_exporting():
+        return _scan(body, state, (*rows, *(held or _draw_stacked(noise, steps, draws))), len(rows))
+    outputs = []
+    for k in range(steps):
+        drawn = tuple(h[k] for h in held) if held else tuple(getattr(noise, law)(*shape) for law, shape in draws)
+        state, output = body(state, tuple(row[k] for row in rows), drawn)
+        outputs.append(output)
+    return state, tuple(torch.stack(parts) for parts in zip(*outputs, strict=True))
+
+
+def _draw_stacked(noise: Noise, steps: int, draws: Sequence[Draw]) -> tuple[Tensor, ...]:
+    drawn = [[getattr(noise, law)(*shape) for law, shape in draws] for _ in range(steps)]
+    return tuple(torch.stack(parts) for parts in zip(*drawn, strict=True))
+
+
+def _scan(body: Body, state: State, xs: State, rows: int) -> tuple[State, tuple[Tensor, ...]]:
+    from torch._higher_order_ops.scan import scan
+
+    def step(carry: list[Tensor], x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        after, output = body(tuple(carry), tuple(x[:rows]), tuple(x[rows:]))
+        # Carried tensors keep their layout and share no memory with what comes in or goes out.
+        return [part.contiguous().clone() for part in after], [part.clone() for part in output]
+
+    after, outputs = scan(step, [part.contiguous().clone() for part in state], list(xs))
+    return tuple(after), tuple(outputs)

@@ -30,7 +30,7 @@ FLOORS = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 # Lines that are straight rather than sideways: who on floor 1 and 3 may know whom.
-ALLOWED = {("run", "plan"), ("evaluate", "inputs"), ("stress", "run"), ("construct", "suite")}
+ALLOWED = {("run", "plan"), ("evaluate", "inputs"), ("stress", "run"), ("construct", "suite"), ("speed", "provenance")}
 BASELINES_MAY = {"genbench.types", "genbench.noise", "genbench.images"}
 LEADERBOARD_MAY = {f"genbench.{name}" for name in ("record", "stats", "catalog", "errors", "files", "__version__")}
 

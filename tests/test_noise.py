@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from genbench.noise import Recorded, Replay, Streams, categorical, derive, philox
+from genbench.noise import Recorded, Replay, Streams, categorical, derive, fold, philox
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
@@ -139,3 +139,50 @@ def test_categorical_is_the_inverse_cdf():
 def test_an_impossible_category_is_never_drawn():
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]]).expand(1000, 3)
     assert (categorical(logits, Streams(0, range(1000)).uniform()) == 1).all()
+
+
+def _summing(state, rows, draws):
+    """x <- c x + z + u, and x itself as output."""
+    (x,), (c,), (z, u) = state, rows, draws
+    x = c * x + z + u
+    return (x,), (x,)
+
+
+def test_a_fold_draws_in_the_order_of_a_loop():
+    coefficients = torch.linspace(0.5, 1.0, 5)
+    source = Streams(3, range(4))
+    (x,), (path,) = fold(_summing, (torch.zeros(4, 2),), (coefficients,), source, [("normal", (2,)), ("uniform", (2,))])
+    noise, expected = Streams(3, range(4)), torch.zeros(4, 2)
+    for k, c in enumerate(coefficients):
+        expected = c * expected + noise.normal(2) + noise.uniform(2)
+        assert torch.equal(path[k], expected)
+    assert torch.equal(x, expected)
+    assert source.draws == noise.draws == 10
+
+
+def test_a_fold_becomes_one_scan_when_it_is_exported():
+    class Walk(torch.nn.Module):
+        def forward(self, x, z, u):
+            (x,), (path,) = fold(_summing, (x,), (torch.linspace(0.5, 1.0, 5),), Held(x, z, u), DRAWS)
+            return x, path
+
+    class Held:
+        def __init__(self, x, *tensors):
+            self.n, self.device, self.tensors = x.shape[0], x.device, tensors
+
+        def stacked(self, steps, draws):
+            return self.tensors
+
+        def normal(self, *shape):
+            raise AssertionError("a loop takes its draws together")
+
+        uniform = normal
+
+    DRAWS = [("normal", (2,)), ("uniform", (2,))]
+    inputs = [torch.zeros(4, 2), torch.randn(5, 4, 2), torch.rand(5, 4, 2)]
+    n = torch.export.Dim("n")
+    program = torch.export.export(Walk(), tuple(inputs), dynamic_shapes=({0: n}, {1: n}, {1: n}))
+    assert sum("scan" in str(node.target) for node in program.graph.nodes if node.op == "call_function") == 1
+    inputs = [torch.ones(3, 2), torch.randn(5, 3, 2), torch.rand(5, 3, 2)]
+    for found, expected in zip(program.module()(*inputs), Walk()(*inputs), strict=True):
+        torch.testing.assert_close(found, expected)

@@ -1,0 +1,88 @@
+"""Small samplers to try backends and gates on: one shot, a loop written as a fold, a loop written as a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from genbench.images import from_signed
+from genbench.noise import Noise, fold
+from genbench.types import DataSpec, Model, Unit
+
+SPEC = DataSpec(shape=(1, 4, 4), levels=17)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig:
+    steps: int = 30
+    width: int = 8
+
+    @classmethod
+    def for_data(cls, data: DataSpec) -> ToyConfig:
+        return cls()
+
+
+class Velocity(nn.Module):
+    """A network of a point and a time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, 1, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.net(torch.cat([x, t.reshape(-1, 1, 1, 1).expand_as(x)], dim=1))
+
+
+class Folded(Model):
+    """A noisy chain whose loop is a fold."""
+
+    family = "toy"
+    Config = ToyConfig
+
+    def __init__(self, data: DataSpec, config: ToyConfig) -> None:
+        super().__init__(data, config)
+        self.network = Velocity(config.width)
+
+    @property
+    def nfe(self) -> int:
+        return self.config.steps
+
+    def step(self) -> Unit:
+        return Unit(
+            module=self.network,
+            example=lambda n: (torch.zeros(n, *self.data.shape), torch.zeros(1)),
+            inputs=("x", "t"),
+            outputs=("velocity",),
+            drive=self.drive,
+        )
+
+    def drive(self, call, noise: Noise) -> Tensor:
+        times = torch.arange(self.config.steps, device=noise.device)[:, None] / self.config.steps
+
+        def body(state, rows, draws):
+            (x,), (t,), (z,) = state, rows, draws
+            return (0.9 * x + 0.3 * call(x, t) + 0.2 * (1.0 - t) * z,), ()
+
+        (x,), _ = fold(body, (noise.normal(*self.data.shape),), (times,), noise, [("normal", self.data.shape)])
+        return from_signed(x, self.data.levels)
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        return self.drive(self.network, noise)
+
+
+class Unfolded(Folded):
+    """The same chain, its loop in Python."""
+
+    def drive(self, call, noise: Noise) -> Tensor:
+        x = noise.normal(*self.data.shape)
+        for k in range(self.config.steps):
+            t = torch.full((1,), k / self.config.steps, device=noise.device)
+            x = 0.9 * x + 0.3 * call(x, t) + 0.2 * (1.0 - t) * noise.normal(*self.data.shape)
+        return from_signed(x, self.data.levels)
+
+
+def toy(kind: type[Model], **config: int) -> Model:
+    torch.manual_seed(0)
+    return kind(SPEC, ToyConfig(**config)).eval()
