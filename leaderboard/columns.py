@@ -157,7 +157,7 @@ COLUMNS = (
         axis="quality",
         better="lower",
         lowest=0.0,
-        help="How far features must be moved on average to turn generated into real ones; up to 2,000 on a side.",
+        help="How far features must be moved on average to turn generated into real ones.",
     ),
     Column(
         metric="c2st",

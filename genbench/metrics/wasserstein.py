@@ -16,7 +16,8 @@ from genbench.metrics.arrays import feature_pair
 from genbench.stats import Estimate, variance_interval
 from genbench.types import Metric
 
-LARGEST = 2000  # rows on a side: a few seconds; the time grows like the cube
+LARGEST = 2000  # rows of an assignment: a few seconds; the time grows like the cube
+LARGEST_UNEQUAL = 1000  # rows on a side of a linear program, which is slower
 _TOLERANCE = 1e-12  # of a cost, relative to the largest
 _CHEAPEST = 8  # entries of each row and column that the first plan may use
 
@@ -25,10 +26,10 @@ def _costs(real: Any, fake: Any) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
     x, y = feature_pair(real, fake, "wasserstein")
-    if max(len(x), len(y)) > LARGEST:
+    if math.lcm(len(x), len(y)) > LARGEST and max(len(x), len(y)) > LARGEST_UNEQUAL:
         raise Undefined(
             f"wasserstein: {len(x)} real and {len(y)} generated samples; the exact plan is computed up to {LARGEST} "
-            "on a side, and no samples are left out silently"
+            f"on a side where they are as many, and {LARGEST_UNEQUAL} where not; none are left out silently"
         )
     costs: np.ndarray = cdist(x, y)
     if not np.isfinite(costs).all():
@@ -37,7 +38,7 @@ def _costs(real: Any, fake: Any) -> np.ndarray:
 
 
 def _of_assignment(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """n = m: an optimal plan is a permutation; its potentials are shortest paths along exchanges of partners."""
+    """n = m, or rows repeated until they are: an optimal plan is a permutation; its potentials are shortest paths along exchanges of partners."""
     from scipy.optimize import linear_sum_assignment
 
     rows, partner = linear_sum_assignment(costs)
@@ -59,7 +60,7 @@ def _of_assignment(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
 
 
 def _of_program(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """n != m: the linear program over a few entries, to which all entries that its duals find too cheap are added.
+    """n and m without a small common multiple: the linear program over a few entries, to which all entries that its duals find too cheap are added.
 
     It ends when no entry of the whole matrix is, so that the plan is optimal among all.
     """
@@ -90,14 +91,18 @@ def _of_program(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
 
 def _solved(real: Any, fake: Any) -> tuple[float, np.ndarray, np.ndarray]:
     costs = _costs(real, fake)
-    return _of_assignment(costs) if costs.shape[0] == costs.shape[1] else _of_program(costs)
+    n, m = costs.shape
+    if (rows := math.lcm(n, m)) > LARGEST:
+        return _of_program(costs)
+    value, u, v = _of_assignment(np.repeat(np.repeat(costs, rows // n, axis=0), rows // m, axis=1))
+    return value, u.reshape(n, -1).mean(axis=1), v.reshape(m, -1).mean(axis=1)
 
 
 def wasserstein(*, real: Any, fake: Any) -> float:
     """Earth mover's distance: the least mean Euclidean distance that a plan moves one set by to become the other.
 
-    W_1 = min_P sum_ij P_ij c_ij; exact, by linear assignment where n = m and by a linear program where not, for at most
-    2,000 rows on a side. With more it is undefined: nothing is left out silently.
+    W_1 = min_P sum_ij P_ij c_ij; exact, by linear assignment where n and m have a common multiple up to 2,000, and by a
+    linear program where not, up to 1,000 rows on a side. With more it is undefined: nothing is left out silently.
 
     Estimator: plug-in; biased upward by a term that falls like n^(-1/d) for d > 2, so slowly that values are comparable
     at equal n only. Lower is better; from 0 (equal sets) up, in units of the features. The interval is one of the
@@ -106,8 +111,8 @@ def wasserstein(*, real: Any, fake: Any) -> float:
     Reference: The earth mover's distance as a metric for image retrieval (Rubner, Tomasi and Guibas, 2000).
 
     Args:
-        real: features `(n, d)`, 2 <= n <= 2000.
-        fake: features `(m, d)`, 2 <= m <= 2000.
+        real: features `(n, d)`, n >= 2.
+        fake: features `(m, d)`, m >= 2.
     """
     return _solved(real, fake)[0]
 

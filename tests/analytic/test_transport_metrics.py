@@ -102,6 +102,15 @@ def test_potentials_solve_the_dual(n, m):
     assert u.mean() + v.mean() + slack[i, j] @ weights == pytest.approx(value, rel=1e-12)
 
 
+@pytest.mark.parametrize(("n", "m"), [(9, 9), (6, 9), (7, 9)])
+def test_potentials_do_not_prefer_a_side(n, m):
+    """Seen in a mirror they are the same up to a constant, also where steps coincide."""
+    rng = np.random.default_rng(0)
+    x, y = np.sort(rng.normal(size=(1, n))), np.sort(rng.normal(size=(1, m)))
+    there, back = sliced._potentials(x, y, 2.0), sliced._potentials(-x[:, ::-1], -y[:, ::-1], 2.0)[:, ::-1]
+    assert there - there.mean() == pytest.approx(back - back.mean(), abs=1e-12)
+
+
 def test_earth_movers_distance_by_enumeration():
     x, y = pair(6, 6)
     c = np.linalg.norm(x[:, None] - y[None], axis=-1)
@@ -110,8 +119,10 @@ def test_earth_movers_distance_by_enumeration():
 
 
 @pytest.mark.parametrize(("n", "m"), [(30, 30), (20, 31), (45, 30), (3, 50)])
-def test_earth_movers_distance_and_its_duals(n, m):
-    """Against the whole linear program; the potentials are feasible and reach the value."""
+@pytest.mark.parametrize("largest", [1, 2000])
+def test_earth_movers_distance_and_its_duals(n, m, largest, monkeypatch):
+    """Both ways to it against the whole linear program; the potentials are feasible and reach the value."""
+    monkeypatch.setattr(exact, "LARGEST", largest)
     x, y = pair(n, m)
     c = np.linalg.norm(x[:, None] - y[None], axis=-1)
     sums = np.concatenate([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
@@ -123,7 +134,7 @@ def test_earth_movers_distance_and_its_duals(n, m):
 
 
 def test_repeating_one_side_changes_nothing():
-    """25 against 50: the program gives what the assignment gives when every x stands there twice."""
+    """25 against 50: the same as when every x stands there twice."""
     x, y = pair(25, 50)
     assert wasserstein(real=x, fake=y) == pytest.approx(wasserstein(real=np.repeat(x, 2, axis=0), fake=y), rel=1e-10)
 
@@ -133,6 +144,8 @@ def test_the_size_limit_is_a_status():
     found = measure("wasserstein", EARTH, real=x, fake=x, protocol="")
     assert found.status == "undefined"
     assert "2001 real and 2001 generated" in found.reason
+    with pytest.raises(Undefined, match="1000 where not"):
+        wasserstein(real=x[:1001], fake=x[:1000])
 
 
 @pytest.mark.parametrize("metric", METRICS)

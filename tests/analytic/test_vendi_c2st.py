@@ -103,17 +103,27 @@ def test_vendi_ignores_order_rotation_scale_and_repetition(seed, n, d):
 
 
 def by_sorting(x, y, folds, k):
-    """Votes of the k nearest in the other folds, one point at a time; no ties."""
+    """Votes of the k nearest in the other folds, one point at a time; those at the k-th distance share what is left."""
     points = np.concatenate([x, y])
     label = np.repeat([0, 1], [len(x), len(y)])
     fold = np.concatenate([groups_of(len(x), folds), groups_of(len(y), folds)])
     right = np.empty(len(points))
     for i, point in enumerate(points):
         others = np.flatnonzero(fold != fold[i])
-        nearest = others[np.argsort(np.linalg.norm(points[others] - point, axis=1))[:k]]
-        ahead = (label[nearest].mean() - label[others].mean()) * (2 * label[i] - 1)
-        right[i] = 0.5 + 0.5 * np.clip(2 * k * ahead, -1, 1)
+        distance = np.square(points[others] - point).sum(axis=1)
+        edge = np.sort(distance)[k - 1]
+        near, even = label[others][distance < edge], label[others][distance == edge]
+        votes = near.sum() + (k - len(near)) * even.mean()
+        ahead = (votes - k * label[others].mean()) * (2 * label[i] - 1)
+        right[i] = 0.5 + 0.5 * np.clip(2 * ahead, -1, 1)
     return 0.5 * right[label == 0].mean() + 0.5 * right[label == 1].mean()
+
+
+def test_c2st_with_many_neighbours_at_one_distance():
+    """Points on a small grid, whose squared distances are whole numbers: ties everywhere."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 4, (40, 2)), rng.integers(1, 5, (50, 2))
+    assert c2st(real=x, fake=y) == pytest.approx(by_sorting(x, y, 5, 8), abs=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m", "folds", "k"), [(40, 40, 5, 7), (40, 25, 4, 6), (30, 30, 30, 3)])
