@@ -10,7 +10,8 @@ eps the noise in x_i = sqrt(abar_i) x_0 + sqrt(1 - abar_i) eps, eps_theta(x_i, i
 
 References: Denoising diffusion probabilistic models (Ho, Jain and Abbeel, 2020); Improved denoising diffusion
 probabilistic models (Nichol and Dhariwal, 2021) for the cosine schedule and for sampling in fewer steps; Denoising
-diffusion implicit models (Song, Meng and Ermon, 2021).
+diffusion implicit models (Song, Meng and Ermon, 2021); DPM-Solver++: fast solver for guided sampling of diffusion
+probabilistic models (Lu, Zhou, Bao, Chen, Li and Zhu, 2022).
 
 Deviations: sizes and T suit small data; attention at the lowest resolution only; the linear schedule keeps its
 total when T is not 1000 (Nichol and Dhariwal).
@@ -20,17 +21,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from baselines.nets import Standardize, TimeMLP, UNet
 from genbench import images
-from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+from genbench.noise import Streams
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
+SAMPLING = {"sampling": True}
 Eps = Callable[[Tensor, int], Tensor]  # eps(x_i, i)
 
 
@@ -40,9 +43,9 @@ class DDPMConfig:
 
     timesteps: int = 1000  # T
     schedule: Literal["linear", "cosine"] = "linear"
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
-    sampling_steps: int | None = None  # evenly spaced ones of the T; None: all of them
-    eta: float = 0.0  # of DDIM: 0 is deterministic, 1 has the ancestral variance
+    sampler: Literal["ancestral", "ddim", "dpmpp"] = field(default="ancestral", metadata=SAMPLING)
+    sampling_steps: int | None = field(default=None, metadata=SAMPLING)  # evenly spaced ones of the T; None: all
+    eta: float = field(default=0.0, metadata=SAMPLING)  # of DDIM: 0 is deterministic, 1 has the ancestral variance
     width: int = 32  # of the U-Net (images)
     multipliers: tuple[int, ...] = (1, 2)
     blocks: int = 1
@@ -135,6 +138,29 @@ def ddim(
     return x
 
 
+def dpmpp(eps: Eps, x: Tensor, abar: Sequence[float], steps: Sequence[int], clip: float | None = None) -> Tensor:
+    """DPM-Solver++(2M): second order with one evaluation a step, by the estimate of x_0 before this one.
+
+    With lambda_i = log(abar_i / (1 - abar_i)) / 2, h = lambda_s - lambda_i and r = (lambda_i - lambda_before) / h,
+
+        x_s = sqrt((1 - abar_s) / (1 - abar_i)) x_i - sqrt(abar_s) (exp(-h) - 1) (x_0 + (x_0 - x_0 before) / (2 r)).
+
+    The first step, and the one that ends without noise, where h is infinite, take x_0 alone: steps of DDIM.
+    """
+    before: tuple[Tensor, float] | None = None
+    for i, s in pairwise(steps):
+        x0 = estimate(x, eps(x, i), abar[i], clip)
+        if abar[s] == 1.0:
+            return x0
+        here, there = (0.5 * math.log(abar[k] / (1.0 - abar[k])) for k in (i, s))
+        h, d = there - here, x0
+        if before is not None:
+            d = x0 + 0.5 * h / (here - before[1]) * (x0 - before[0])
+        x = math.sqrt((1.0 - abar[s]) / (1.0 - abar[i])) * x - math.sqrt(abar[s]) * math.expm1(-h) * d
+        before = x0, here
+    return x
+
+
 def discretized_gaussian(x: Tensor, mean: Tensor, scale: float, levels: int) -> Tensor:
     """log P(x) of an integer x under a Gaussian on the scale of [-1, 1], rounded to the levels; open tails.
 
@@ -165,7 +191,7 @@ class Terms(NamedTuple):
 
 
 class DDPM(Model):
-    """Denoising diffusion with L_simple, the mean square error of the predicted noise; ancestral or DDIM sampling.
+    """Denoising diffusion with L_simple, the mean square error of the predicted noise; three samplers.
 
     Likelihood: `log_prob` is minus the variational bound, an exact sum over the T steps with fresh noise in each,
     that is T network passes. It is an unbiased estimate of a lower bound; its variance over the noise falls with
@@ -187,8 +213,8 @@ class DDPM(Model):
         c = config
         if c.schedule not in ("linear", "cosine"):
             raise Refused(f"DDPM knows no schedule {c.schedule!r}; it has 'linear' and 'cosine'")
-        if c.sampler not in ("ancestral", "ddim"):
-            raise Refused(f"DDPM knows no sampler {c.sampler!r}; it has 'ancestral' and 'ddim'")
+        if c.sampler not in ("ancestral", "ddim", "dpmpp"):
+            raise Refused(f"DDPM knows no sampler {c.sampler!r}; it has 'ancestral', 'ddim' and 'dpmpp'")
         if not 1 <= (c.sampling_steps or c.timesteps) <= c.timesteps:
             raise Refused(f"DDPM takes 1 to timesteps = {c.timesteps} sampling steps, not {c.sampling_steps}")
         if not 0.0 <= c.eta <= 1.0:
@@ -212,6 +238,19 @@ class DDPM(Model):
         if data.shape[-1] <= 16:
             return Recipe(steps=1200, batch_size=64, ema=0.995, clip=1.0, warmup=100, schedule="cosine")
         return Recipe(steps=200_000, batch_size=128, ema=0.9999, clip=1.0, warmup=5000)
+
+    @classmethod
+    def samplers(cls, config: DDPMConfig) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {"ancestral": {"sampler": "ancestral", "sampling_steps": None}}
+        for kind, counts in (("ddim", (5, 10, 20, 50)), ("dpmpp", (5, 10, 20))):
+            for n in counts:
+                if n <= config.timesteps:
+                    found[f"{kind}-{n}"] = {"sampler": kind, "sampling_steps": n, "eta": 0.0}
+        return found
+
+    @property
+    def nfe(self) -> int:
+        return len(self.steps) - 1
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": torch.optim.Adam(self.network.parameters(), self.config.learning_rate)}
@@ -237,13 +276,36 @@ class DDPM(Model):
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
-        x, draw = noise.normal(*self.data.shape), lambda: noise.normal(*self.data.shape)
-        if self.config.sampler == "ddim":
-            x = ddim(self.eps, x, draw, self.abar, self.steps, self.clip, self.config.eta)
+        return self._drive(self.network, noise)
+
+    def _drive(self, call: Callable[..., Tensor], noise: Noise) -> Tensor:
+        """The sampler around any callable that computes eps of `(n, *shape)` and i / T `(1,)`."""
+        c, shape = self.config, self.data.shape
+
+        def eps(x: Tensor, i: int) -> Tensor:
+            return call(x, torch.full((1,), i / c.timesteps, device=x.device))
+
+        def draw() -> Tensor:
+            return noise.normal(*shape)
+
+        x = draw()
+        if c.sampler == "dpmpp":
+            x = dpmpp(eps, x, self.abar, self.steps, self.clip)
+        elif c.sampler == "ddim":
+            x = ddim(eps, x, draw, self.abar, self.steps, self.clip, c.eta)
         else:
             last = 0.0 if self.data.is_image else math.sqrt(1.0 - self.abar[1])
-            x = ancestral(self.eps, x, draw, self.abar, self.steps, self.clip, last)
+            x = ancestral(eps, x, draw, self.abar, self.steps, self.clip, last)
         return images.from_signed(x, self.data.levels) if self.data.levels else self.standardize.inverse(x)
+
+    def step(self) -> Unit:
+        """eps_theta(x_i, i), with i / T as a tensor."""
+
+        def example(n: int) -> tuple[Tensor, Tensor]:
+            x = Streams(0, range(n), self.device).normal(*self.data.shape)
+            return x, torch.full((1,), 0.5, device=self.device)
+
+        return Unit(module=self.network, example=example, inputs=("x", "t"), outputs=("eps",), drive=self._drive)
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         """Minus the variational bound of the T-step model, whatever steps the sampler takes."""

@@ -22,16 +22,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from baselines.nets import Standardize, TimeMLP, UNet
 from genbench import images
-from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+from genbench.noise import Streams
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
 Field = Callable[[Tensor, float], Tensor]  # dx/dt at (x, t)
 Solver = Callable[[Field, Tensor, float, float], Tensor]  # x at `after` from x at `before`
@@ -43,8 +44,8 @@ EXACT_DIVERGENCE = 16  # the largest D whose divergence is summed exactly; beyon
 class FlowMatchingConfig:
     """Sizes, refinement of time, solvers."""
 
-    solver: Literal["euler", "heun"] = "heun"
-    steps: int = 20  # of the sampler; Heun evaluates the network twice in each
+    solver: Literal["euler", "heun", "midpoint"] = field(default="heun", metadata={"sampling": True})
+    steps: int = field(default=20, metadata={"sampling": True})  # of the solver; second order evaluates twice in each
     rho: float = 1.0  # refinement of time toward the data
     likelihood_steps: int = 20  # Runge-Kutta steps of the likelihood
     probes: int = 1  # of Hutchinson's estimate, where the divergence is not exact
@@ -79,6 +80,12 @@ def heun(field: Field, x: Tensor, before: float, after: float) -> Tensor:
     return x + 0.5 * h * (k1 + field(x + h * k1, after))
 
 
+def midpoint(field: Field, x: Tensor, before: float, after: float) -> Tensor:
+    """Second order, the slope half a step ahead: two evaluations, none of them at the end of time."""
+    h = after - before
+    return x + h * field(x + 0.5 * h * field(x, before), before + 0.5 * h)
+
+
 def runge_kutta(field: Field, x: Tensor, before: float, after: float) -> Tensor:
     """Fourth order, the classical scheme: four evaluations."""
     h, middle = after - before, 0.5 * (before + after)
@@ -88,7 +95,8 @@ def runge_kutta(field: Field, x: Tensor, before: float, after: float) -> Tensor:
     return x + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + field(x + h * k3, after))
 
 
-SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
+SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "midpoint": midpoint}
+EVALUATIONS = {"euler": 1, "heun": 2, "midpoint": 2}  # in a step
 
 
 def times(steps: int, rho: float = 1.0) -> list[float]:
@@ -152,7 +160,7 @@ def log_density(field: Field, x: Tensor, grid: Sequence[float], probes: Tensor |
 
 
 class FlowMatching(Model):
-    """Conditional flow matching on the straight path; Euler or Heun sampling; likelihood by the flow's ODE.
+    """Conditional flow matching on the straight path; Euler, Heun or midpoint sampling; likelihood by the flow's ODE.
 
     Likelihood: points have the density of the flow, up to the solver's error. Images are dequantized: the log density
     of (x + u) / L at one uniform u, in nats of the integer image, whose mean over u bounds log P(x) from below; for
@@ -169,7 +177,7 @@ class FlowMatching(Model):
         super().__init__(data, config)
         c = config
         if c.solver not in SOLVERS:
-            raise Refused(f"flow matching knows no solver {c.solver!r}; it has {' and '.join(SOLVERS)}")
+            raise Refused(f"flow matching knows no solver {c.solver!r}; it has {', '.join(SOLVERS)}")
         for name in ("steps", "likelihood_steps", "probes"):
             if getattr(c, name) < 1:
                 raise Refused(f"flow matching needs at least one of {name}; {getattr(c, name)} is none")
@@ -189,6 +197,15 @@ class FlowMatching(Model):
         if data.shape[-1] <= 16:
             return Recipe(steps=1200, batch_size=64, ema=0.995, clip=1.0, warmup=100, schedule="cosine")
         return Recipe(steps=200_000, batch_size=128, ema=0.9999, clip=1.0, warmup=5000)
+
+    @classmethod
+    def samplers(cls, config: FlowMatchingConfig) -> dict[str, dict[str, Any]]:
+        counts = {"euler": (5, 10, 20, 50), "heun": (5, 10, 20), "midpoint": (5, 10, 20)}
+        return {f"{solver}-{n}": {"solver": solver, "steps": n} for solver, some in counts.items() for n in some}
+
+    @property
+    def nfe(self) -> int:
+        return self.config.steps * EVALUATIONS[self.config.solver]
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": torch.optim.Adam(self.network.parameters(), self.config.learning_rate)}
@@ -210,11 +227,28 @@ class FlowMatching(Model):
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
+        return self._drive(self.network, noise)
+
+    def _drive(self, call: Callable[..., Tensor], noise: Noise) -> Tensor:
+        """The solver around any callable that computes the velocity of `(n, *shape)` at t `(1,)`."""
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return call(x, torch.full((1,), t, device=x.device))
+
         grid = times(self.config.steps, self.config.rho)
-        x = solve(self.velocity, noise.normal(*self.data.shape), grid, SOLVERS[self.config.solver])
+        x = solve(velocity, noise.normal(*self.data.shape), grid, SOLVERS[self.config.solver])
         if self.data.levels:
             return images.quantize((x + 1.0) * 0.5, self.data.levels)
         return self.standardize.inverse(x)
+
+    def step(self) -> Unit:
+        """v_theta(x, t), with t as a tensor."""
+
+        def example(n: int) -> tuple[Tensor, Tensor]:
+            x = Streams(0, range(n), self.device).normal(*self.data.shape)
+            return x, torch.full((1,), 0.5, device=self.device)
+
+        return Unit(module=self.network, example=example, inputs=("x", "t"), outputs=("velocity",), drive=self._drive)
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)

@@ -25,8 +25,8 @@ the centering trick (Montavon and Müller, 2012).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.noise import Streams
-from genbench.types import Batch, DataSpec, Kind, Model, Noise, Recipe, Step
+from genbench.types import Batch, DataSpec, Kind, Model, Noise, Recipe, Step, Unit
 
 _ENUMERABLE = 20  # units whose 2^20 states are summed in about a second
 _AIS_SEED = 2008  # of the noise that estimates Z: the estimate is a function of the weights alone
@@ -44,7 +44,7 @@ _BLOCK = 20  # Gibbs steps whose uniforms are drawn in one call
 @dataclass(frozen=True, kw_only=True)
 class RBMConfig:
     hidden: int  # H
-    gibbs_steps: int = 1000  # from the base rates to a sample
+    gibbs_steps: int = field(default=1000, metadata={"sampling": True})  # from the base rates to a sample
     chain_steps: int = 5  # k, of the persistent chains between two updates
     learning_rate: float = 0.05
     weight_cost: float = 2e-4  # of half the squared weights
@@ -91,6 +91,14 @@ class RBM(Model):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"model": torch.optim.SGD(self.parameters(), lr=self.config.learning_rate)}
 
+    @classmethod
+    def samplers(cls, config: RBMConfig) -> dict[str, dict[str, Any]]:
+        return {f"gibbs-{n}": {"gibbs_steps": n} for n in (10, 100, 1000)}
+
+    @property
+    def nfe(self) -> int:
+        return self.config.gibbs_steps
+
     def _to_hidden(self, v: Tensor) -> Tensor:
         """a(v), `(n, D)` to `(n, H)`."""
         return self.c + (v - self.mu) @ self.w
@@ -104,12 +112,17 @@ class RBM(Model):
         a = self._to_hidden(v)
         return -(v - self.mu) @ self.b + 0.5 * a.sum(dim=1) - F.softplus(a).sum(dim=1)
 
-    def gibbs(self, v: Tensor, uniform: Tensor) -> Tensor:
-        """Alternates between the layers: v `(n, D)`, uniforms `(n, steps, H + D)`, to v after those steps."""
+    def gibbs_step(self, v: Tensor, uniform: Tensor) -> Tensor:
+        """The hidden layer, then the visible one: v `(n, D)` and uniforms `(n, H + D)` to v."""
         hidden = self.config.hidden
+        h = (uniform[:, :hidden] < torch.sigmoid(self._to_hidden(v))).to(v.dtype)
+        return (uniform[:, hidden:] < torch.sigmoid(self._to_visible(h))).to(v.dtype)
+
+    def gibbs(self, v: Tensor, uniform: Tensor, step: Callable[..., Tensor] | None = None) -> Tensor:
+        """Alternates between the layers: v `(n, D)`, uniforms `(n, steps, H + D)`, to v after those steps."""
+        step = step or self.gibbs_step
         for u in uniform.unbind(dim=1):
-            h = (u[:, :hidden] < torch.sigmoid(self._to_hidden(v))).to(v.dtype)
-            v = (u[:, hidden:] < torch.sigmoid(self._to_visible(h))).to(v.dtype)
+            v = step(v, u)
         return v
 
     def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
@@ -133,11 +146,27 @@ class RBM(Model):
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         """A Gibbs chain for each image, from the base rates: exact in the limit of many steps."""
         self.refuse_labels(labels)
+        return self._drive(self.gibbs_step, noise)
+
+    def _drive(self, call: Callable[..., Tensor], noise: Noise) -> Tensor:
+        """The chain around any callable that does a Gibbs step."""
         v = (noise.uniform(self.data.dim) < self.mu).to(self.mu.dtype)
         for done in range(0, self.config.gibbs_steps, _BLOCK):
             steps = min(_BLOCK, self.config.gibbs_steps - done)
-            v = self.gibbs(v, noise.uniform(steps, self.config.hidden + self.data.dim))
+            v = self.gibbs(v, noise.uniform(steps, self.config.hidden + self.data.dim), call)
         return v.to(torch.uint8).reshape(-1, *self.data.shape)
+
+    def step(self) -> Unit:
+        """A Gibbs step with its uniforms."""
+
+        def example(n: int) -> tuple[Tensor, Tensor]:
+            noise = Streams(0, range(n), self.device)
+            v = (noise.uniform(self.data.dim) < 0.5).to(self.mu.dtype)
+            return v, noise.uniform(self.config.hidden + self.data.dim)
+
+        return Unit(
+            module=GibbsStep(self), example=example, inputs=("v", "uniform"), outputs=("v_next",), drive=self._drive
+        )
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
@@ -203,3 +232,14 @@ class RBM(Model):
         if (stored := state_dict.get(prefix + "chains")) is not None:
             self.chains = self.chains.new_zeros(stored.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class GibbsStep(nn.Module):
+    """A Gibbs step of a machine as a module of its own: v `(n, D)` and uniforms `(n, H + D)` to v."""
+
+    def __init__(self, machine: RBM) -> None:
+        super().__init__()
+        self.machine = machine
+
+    def forward(self, v: Tensor, uniform: Tensor) -> Tensor:
+        return self.machine.gibbs_step(v, uniform)
