@@ -108,6 +108,25 @@ def test_points_on_a_line():
     assert nearest_ratio(train=train, real=real, fake=fake) == pytest.approx((4.6 / 4) / (2.5 / 3), rel=1e-12)
 
 
+def test_a_tie_up_to_rounding_is_not_authentic():
+    """0.2 - 0.1 is more than 0.3 - 0.2 in float64, and is not."""
+    train, fake = np.array([[0.2], [0.3]]), np.array([[0.1], [0.1]])
+    assert authenticity(train=train, real=train, fake=fake) == 0.0
+
+
+def test_c_t_weighs_cells_by_their_held_out_data():
+    """30 real ones where fakes are nearer and 10 where they are farther."""
+
+    def z(p, q):
+        return p * q / 2 / np.sqrt(p * q * (p + q + 1) / 12)
+
+    train = np.repeat([0.0, 1e3, 2e3], 30)[:, None]
+    near, far = 0.01 * np.arange(1, 31)[:, None], 1 + 0.01 * np.arange(1, 31)[:, None]
+    real, fake = np.concatenate([far, 1e3 + near[:10]]), np.concatenate([near, 1e3 + far])
+    expected = (-30 * z(30, 30) + 10 * z(10, 30)) / 40
+    assert c_t(train=train, real=real, fake=fake) == pytest.approx(expected, rel=1e-9)
+
+
 def test_c_t_of_separate_cells_by_hand():
     """Three far cells with 30 of each: in each Z is that of ranks of 1..30 (fakes) before 31..60 (real)."""
     offsets = np.repeat(1e3 * np.arange(3), 30)[:, None]

@@ -79,7 +79,7 @@ def data(kind, rng, n):
     if kind == "tiny":
         return x * 1e-200
     if kind == "huge":
-        return x * 1e200
+        return x * 1e307
     if kind == "outlier":
         x[0] = 1e9
     if kind == "line":
@@ -96,7 +96,7 @@ def test_all_six_agree_with_brute_force(monkeypatch, kind, tie):
     monkeypatch.setattr(distances, "TILE", 40)
     rng = np.random.default_rng(0)
     real, fake = data(kind, rng, 130), data(kind, rng, 97)
-    scale = {"tiny": 1e200, "huge": 1e-200}.get(kind, 1.0)  # squares of these would be 0 or infinite
+    scale = {"tiny": 1e200, "huge": 1e-307}.get(kind, 1.0)  # squares of these would be 0 or infinite
     for k in (1, 3, 7):
         truth = brute(real * scale, fake * scale, k, tie)
         raw = truth.pop("raw")
@@ -113,7 +113,7 @@ def test_nearest_agrees_with_brute_force(monkeypatch, kind):
     rng = np.random.default_rng(1)
     a, b = data(kind, rng, 90), data(kind, rng, 110)
     p, q = distances.together(distances.rows_of(a, "a"), distances.rows_of(b, "b"))
-    scale = {"tiny": 1e200, "huge": 1e-200}.get(kind, 1.0)
+    scale = {"tiny": 1e200, "huge": 1e-307}.get(kind, 1.0)
     all_pairs = squared(a * scale, b * scale)
     values, index = nearest(p, q, 4)
     unit = np.take_along_axis(all_pairs, index, axis=1)
@@ -186,6 +186,15 @@ def test_halves_share_nothing_and_leave_out_one_at_most():
         assert (member == halves.halves_of(n, 0)).all()
 
 
+def test_an_interval_of_halves_by_hand():
+    """Halves that differ by 2 in every split: v = 2^2 / 4 = 1, and t with 20 degrees of freedom is 2.08596."""
+    interval = halves.halves_interval(3.0, np.tile([4.0, 2.0], halves.SPLITS))
+    assert (interval.low, interval.high) == pytest.approx((3 - 2.085963, 3 + 2.085963), abs=1e-6)
+    share = halves.halves_interval(1.0, np.ones(2 * halves.SPLITS), share_of=50)
+    assert share.low == pytest.approx(1 / (1 + 2.085963**2 / 50), abs=1e-6)
+    assert share.high == 1.0
+
+
 def test_one_pass_serves_all(monkeypatch):
     """The second metric finds what the first one counted; other features, or the same ones changed, do not."""
     passes = []
@@ -225,6 +234,13 @@ def test_all_features_equal():
     assert clipped_density(real=real, fake=fake) == 1.0
     assert clipped_density(real=real, fake=fake, tie="<") == 0.0
     assert clipped_density(real=real, fake=fake + 1) == 0.0
+
+
+def test_the_median_is_that_of_the_radii():
+    """Radii 1, 1, 10, 10: their median is 5.5, so that the clipped ball around 100 does not reach down to 93.5."""
+    real = np.array([[0.0], [1.0], [100.0], [110.0]])
+    assert clipped_density(real=real, fake=np.array([[93.5]]), k=1) == 0.0
+    assert clipped_density(real=real, fake=np.array([[94.6]]), k=1) == 1.0
 
 
 def test_no_clipped_ball_holds_another():
