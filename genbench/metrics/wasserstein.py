@@ -38,7 +38,7 @@ def _costs(real: Any, fake: Any) -> np.ndarray:
 
 
 def _of_assignment(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """n = m, or rows repeated until they are: an optimal plan is a permutation; its potentials are shortest paths along exchanges of partners."""
+    """Square: an optimal plan is a permutation; its potentials are shortest paths along exchanges of partners."""
     from scipy.optimize import linear_sum_assignment
 
     rows, partner = linear_sum_assignment(costs)
@@ -60,7 +60,7 @@ def _of_assignment(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
 
 
 def _of_program(costs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """n and m without a small common multiple: the linear program over a few entries, to which all entries that its duals find too cheap are added.
+    """The linear program over a few entries, to which all entries that its duals find too cheap are added.
 
     It ends when no entry of the whole matrix is, so that the plan is optimal among all.
     """
