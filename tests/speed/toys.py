@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.images import from_signed
-from genbench.noise import Noise, fold
+from genbench.noise import Noise, categorical, fold
 from genbench.types import DataSpec, Model, Unit
 
 SPEC = DataSpec(shape=(1, 4, 4), levels=17)
@@ -83,6 +83,88 @@ class Unfolded(Folded):
         return from_signed(x, self.data.levels)
 
 
+class OneShot(Model):
+    """A generator: one draw, one pass."""
+
+    family = "toy"
+    likelihood = "exact"
+    Config = ToyConfig
+
+    def __init__(self, data: DataSpec, config: ToyConfig) -> None:
+        super().__init__(data, config)
+        self.network = nn.Linear(data.dim, data.dim)
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        x = self.network(noise.normal(self.data.dim)).reshape(-1, *self.data.shape)
+        return from_signed(x, self.data.levels)
+
+    def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        return -(self.network(x.flatten(1).float()) + noise.normal(self.data.dim)).square().sum(dim=1)
+
+
+class Pixel(nn.Module):
+    """The next value from those before it, and a uniform."""
+
+    def __init__(self, dim: int, levels: int) -> None:
+        super().__init__()
+        self.net = nn.Linear(2 * dim, levels)
+
+    def forward(self, x: Tensor, position: Tensor, uniform: Tensor) -> Tensor:
+        return categorical(self.net(torch.cat([x, position.expand_as(x)], dim=1)), uniform)
+
+
+class Drawing(Model):
+    """Value after value, each drawn from what is there."""
+
+    family = "toy"
+    Config = ToyConfig
+
+    def __init__(self, data: DataSpec, config: ToyConfig) -> None:
+        super().__init__(data, config)
+        self.pixel = Pixel(data.dim, data.levels)
+
+    @property
+    def nfe(self) -> int:
+        return self.data.dim
+
+    def step(self) -> Unit:
+        return Unit(
+            module=self.pixel,
+            example=lambda n: (torch.zeros(n, self.data.dim), torch.zeros(self.data.dim), torch.full((n,), 0.5)),
+            inputs=("x", "position", "uniform"),
+            outputs=("value",),
+            drive=self.drive,
+        )
+
+    def drive(self, call, noise: Noise) -> Tensor:
+        uniform, places = noise.uniform(self.data.dim), torch.eye(self.data.dim)
+
+        def body(state, rows, draws):
+            (x,), (position, u) = state, rows
+            value = call(x, position, u)
+            return (x + position * value[:, None].float() / 16.0,), (value,)
+
+        _, (values,) = fold(body, (torch.zeros_like(uniform),), (places, uniform.T), noise)
+        return values.T.to(torch.uint8).reshape(-1, *self.data.shape)
+
+    def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
+        return self.drive(self.pixel, noise)
+
+
+class Points(Folded):
+    """The chain on points, without levels to hide an error."""
+
+    def drive(self, call, noise: Noise) -> Tensor:
+        x = noise.normal(*self.data.shape)
+        for k in range(self.config.steps):
+            t = torch.full((1,), k / self.config.steps)
+            x = 0.9 * x + 0.3 * call(x[:, None, :, None], t)[:, 0, :, 0]
+        return x
+
+
 def toy(kind: type[Model], **config: int) -> Model:
-    torch.manual_seed(0)
-    return kind(SPEC, ToyConfig(**config)).eval()
+    """A model with weights that stay the same."""
+    spec = DataSpec(shape=(2,), levels=None) if kind is Points else SPEC
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind(spec, ToyConfig(**config)).eval()
