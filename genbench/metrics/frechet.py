@@ -187,9 +187,16 @@ def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _
         root = small.fast_root()
     except np.linalg.LinAlgError:
         return None
-    image = large.times(root)
-    product = root @ image
     pivots = 0.0
+    if small.thin is not None or large.covariance is None:
+        image = large.times(root)
+        product = root @ image
+    else:
+        from scipy.linalg.blas import dtrmm
+
+        # Both factors' transposes lie in memory as BLAS wants them; half of each product is known to be zero.
+        image = dtrmm(1.0, root.T, large.covariance.T, side=1, lower=1)
+        product = dtrmm(1.0, root.T, image, lower=1, trans_a=1)
     if small.thin is None:
         moved = small.variances / np.diagonal(root) * np.sqrt(large.variances)
         pivots = float(0.5 * np.finfo(np.float64).eps * moved.sum())
