@@ -26,15 +26,18 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.nets import Standardize, TimeMLP, UNet
 from genbench import images
-from genbench.noise import Streams
+from genbench.noise import State, Streams, fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
 SAMPLING = {"sampling": True}
-Eps = Callable[[Tensor, int], Tensor]  # eps(x_i, i)
+Scalar = Any  # a number, or a tensor without dimensions
+Index = Any  # likewise, whole
+Eps = Callable[[Tensor, Index], Tensor]  # eps(x_i, i)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,53 +92,72 @@ def path(timesteps: int, steps: int) -> list[int]:
     return [round(1 + (timesteps - 1) * k / (steps - 1)) for k in reversed(range(steps))] + [0]
 
 
-def estimate(x: Tensor, e: Tensor, abar: float, clip: float | None) -> Tensor:
+def estimate(x: Tensor, e: Tensor, abar: Scalar, clip: float | None) -> Tensor:
     """x_0 = (x_i - sqrt(1 - abar_i) eps) / sqrt(abar_i), clipped to [-clip, clip] where there is one."""
-    x0 = (x - math.sqrt(1.0 - abar) * e) / math.sqrt(abar)
+    x0 = (x - (1.0 - abar) ** 0.5 * e) / abar**0.5
     return x0 if clip is None else x0.clamp(-clip, clip)
 
 
-def posterior(x: Tensor, x0: Tensor, abar_i: float, abar_s: float) -> tuple[Tensor, float]:
+def posterior(x: Tensor, x0: Tensor, abar_i: Scalar, abar_s: Scalar) -> tuple[Tensor, Scalar]:
     """Mean and variance of q(x_s | x_i, x_0)."""
     a = abar_i / abar_s
-    mean = math.sqrt(abar_s) * (1.0 - a) / (1.0 - abar_i) * x0 + math.sqrt(a) * (1.0 - abar_s) / (1.0 - abar_i) * x
+    mean = abar_s**0.5 * (1.0 - a) / (1.0 - abar_i) * x0 + a**0.5 * (1.0 - abar_s) / (1.0 - abar_i) * x
     return mean, (1.0 - a) * (1.0 - abar_s) / (1.0 - abar_i)
 
 
+def _rows(abar: Sequence[float], steps: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """i, abar_i and abar_s of all steps that end in noise; numbers, which stay on the CPU in double precision."""
+    i, level = torch.tensor([i for i in steps if i]), torch.tensor(abar, dtype=torch.float64)
+    return i[:-1], level[i[:-1]], level[i[1:]]
+
+
 def ancestral(
-    eps: Eps, x: Tensor, draw: Callable[[], Tensor], abar: Sequence[float], steps: Sequence[int],
+    eps: Eps, x: Tensor, noise: Noise, abar: Sequence[float], steps: Sequence[int],
     clip: float | None = None, last: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """From x_T down the steps: x_s drawn from q(x_s | x_i, x_0 estimated).
 
     Args:
-        draw: fresh standard normal noise of the shape of x.
         steps: decreasing, T first, 0 last.
         last: standard deviation of the noise in the last step; with 0 none is drawn there, as Ho and others show
             images.
     """
-    for i, s in pairwise(steps):
-        mean, variance = posterior(x, estimate(x, eps(x, i), abar[i], clip), abar[i], abar[s])
-        scale = math.sqrt(variance) if s else last
-        x = mean + scale * draw() if scale else mean
-    return x
+    shape = x.shape[1:]
+
+    def towards(x: Tensor, i: Index, abar_i: Scalar, abar_s: Scalar) -> tuple[Tensor, Scalar]:
+        return posterior(x, estimate(x, eps(x, i), abar_i, clip), abar_i, abar_s)
+
+    def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+        mean, variance = towards(*state, *row)
+        return (mean + variance**0.5 * drawn[0],), ()
+
+    (x,), _ = fold(body, (x,), _rows(abar, steps), noise, [("normal", shape)])
+    if steps[-1]:
+        return x
+    mean, _ = towards(x, steps[-2], abar[steps[-2]], 1.0)
+    return mean + last * noise.normal(*shape) if last else mean
 
 
 def ddim(
-    eps: Eps, x: Tensor, draw: Callable[[], Tensor], abar: Sequence[float], steps: Sequence[int],
+    eps: Eps, x: Tensor, noise: Noise, abar: Sequence[float], steps: Sequence[int],
     clip: float | None = None, eta: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s - sigma^2) eps + sigma z, sigma^2 = eta^2 v.
 
-    Where x_0 is clipped, eps is what remains of x_i. Nothing is drawn for eta = 0.
+    Where x_0 is clipped, eps is what remains of x_i. Nothing is drawn for eta = 0, nor in the last step, which ends in
+    x_0.
     """
-    for i, s in pairwise(steps):
-        x0 = estimate(x, eps(x, i), abar[i], clip)
-        e = (x - math.sqrt(abar[i]) * x0) / math.sqrt(1.0 - abar[i])
-        sigma = eta * math.sqrt(posterior(x, x0, abar[i], abar[s])[1])
-        x = math.sqrt(abar[s]) * x0 + math.sqrt(max(0.0, 1.0 - abar[s] - sigma**2)) * e
-        x = x + sigma * draw() if sigma else x
-    return x
+
+    def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+        (x,), (i, abar_i, abar_s) = state, row
+        x0 = estimate(x, eps(x, i), abar_i, clip)
+        e = (x - abar_i**0.5 * x0) / (1.0 - abar_i) ** 0.5
+        sigma = eta * posterior(x, x0, abar_i, abar_s)[1] ** 0.5
+        x = abar_s**0.5 * x0 + (1.0 - abar_s - sigma**2).clamp(min=0.0) ** 0.5 * e
+        return (x + sigma * drawn[0] if drawn else x,), ()
+
+    (x,), _ = fold(body, (x,), _rows(abar, steps), noise, [("normal", x.shape[1:])] if eta else [])
+    return x if steps[-1] else estimate(x, eps(x, steps[-2]), abar[steps[-2]], clip)
 
 
 def dpmpp(eps: Eps, x: Tensor, abar: Sequence[float], steps: Sequence[int], clip: float | None = None) -> Tensor:
@@ -145,20 +167,23 @@ def dpmpp(eps: Eps, x: Tensor, abar: Sequence[float], steps: Sequence[int], clip
 
         x_s = sqrt((1 - abar_s) / (1 - abar_i)) x_i - sqrt(abar_s) (exp(-h) - 1) (x_0 + (x_0 - x_0 before) / (2 r)).
 
-    The first step, and the one that ends without noise, where h is infinite, take x_0 alone: steps of DDIM.
+    The first step, and the one that ends without noise, where h is infinite, take x_0 alone: steps of DDIM. Nothing is
+    drawn.
     """
-    before: tuple[Tensor, float] | None = None
-    for i, s in pairwise(steps):
-        x0 = estimate(x, eps(x, i), abar[i], clip)
-        if abar[s] == 1.0:
-            return x0
-        here, there = (0.5 * math.log(abar[k] / (1.0 - abar[k])) for k in (i, s))
-        h, d = there - here, x0
-        if before is not None:
-            d = x0 + 0.5 * h / (here - before[1]) * (x0 - before[0])
-        x = math.sqrt((1.0 - abar[s]) / (1.0 - abar[i])) * x - math.sqrt(abar[s]) * math.expm1(-h) * d
-        before = x0, here
-    return x
+
+    def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+        (x, before), (i, abar_i, abar_s, h, extrapolated) = state, row
+        x0 = estimate(x, eps(x, i), abar_i, clip)
+        d = x0 + extrapolated * (x0 - before)
+        return (((1.0 - abar_s) / (1.0 - abar_i)) ** 0.5 * x - abar_s**0.5 * torch.expm1(-h) * d, x0), ()
+
+    i, abar_i, abar_s = _rows(abar, steps)
+    here, there = torch.logit(abar_i) / 2, torch.logit(abar_s) / 2
+    h = there - here
+    # Nothing lies before the first step: it extrapolates by nothing.
+    extrapolated = F.pad(0.5 * h[1:] / (here[1:] - here[:-1]), (min(1, len(i)), 0))
+    (x, _), _ = fold(body, (x, torch.zeros_like(x)), (i, abar_i, abar_s, h, extrapolated))
+    return x if steps[-1] else estimate(x, eps(x, steps[-2]), abar[steps[-2]], clip)
 
 
 def discretized_gaussian(x: Tensor, mean: Tensor, scale: float, levels: int) -> Tensor:
@@ -282,20 +307,17 @@ class DDPM(Model):
         """The sampler around any callable that computes eps of `(n, *shape)` and i / T `(1,)`."""
         c, shape = self.config, self.data.shape
 
-        def eps(x: Tensor, i: int) -> Tensor:
-            return call(x, torch.full((1,), i / c.timesteps, device=x.device))
+        def eps(x: Tensor, i: Index) -> Tensor:
+            return call(x, x.new_zeros(1) + i / c.timesteps)
 
-        def draw() -> Tensor:
-            return noise.normal(*shape)
-
-        x = draw()
+        x = noise.normal(*shape)
         if c.sampler == "dpmpp":
             x = dpmpp(eps, x, self.abar, self.steps, self.clip)
         elif c.sampler == "ddim":
-            x = ddim(eps, x, draw, self.abar, self.steps, self.clip, c.eta)
+            x = ddim(eps, x, noise, self.abar, self.steps, self.clip, c.eta)
         else:
             last = 0.0 if self.data.is_image else math.sqrt(1.0 - self.abar[1])
-            x = ancestral(eps, x, draw, self.abar, self.steps, self.clip, last)
+            x = ancestral(eps, x, noise, self.abar, self.steps, self.clip, last)
         return images.from_signed(x, self.data.levels) if self.data.levels else self.standardize.inverse(x)
 
     def step(self) -> Unit:

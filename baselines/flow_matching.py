@@ -31,11 +31,12 @@ from torch import Tensor
 
 from baselines.nets import Standardize, TimeMLP, UNet
 from genbench import images
-from genbench.noise import Streams
+from genbench.noise import State, Streams, fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
-Field = Callable[[Tensor, float], Tensor]  # dx/dt at (x, t)
-Solver = Callable[[Field, Tensor, float, float], Tensor]  # x at `after` from x at `before`
+Time = Any  # a number, or a tensor without dimensions
+Field = Callable[[Tensor, Time], Tensor]  # dx/dt at (x, t)
+Solver = Callable[[Field, Tensor, Time, Time], Tensor]  # x at `after` from x at `before`
 
 EXACT_DIVERGENCE = 16  # the largest D whose divergence is summed exactly; beyond it is estimated
 
@@ -68,25 +69,25 @@ class FlowMatchingConfig:
         return cls(steps=50, width=128, multipliers=(1, 2, 2, 2), blocks=2, learning_rate=2e-4)
 
 
-def euler(field: Field, x: Tensor, before: float, after: float) -> Tensor:
+def euler(field: Field, x: Tensor, before: Time, after: Time) -> Tensor:
     """First order: one evaluation."""
     return x + (after - before) * field(x, before)
 
 
-def heun(field: Field, x: Tensor, before: float, after: float) -> Tensor:
+def heun(field: Field, x: Tensor, before: Time, after: Time) -> Tensor:
     """Second order, the trapezoid after an Euler step: two evaluations."""
     h = after - before
     k1 = field(x, before)
     return x + 0.5 * h * (k1 + field(x + h * k1, after))
 
 
-def midpoint(field: Field, x: Tensor, before: float, after: float) -> Tensor:
+def midpoint(field: Field, x: Tensor, before: Time, after: Time) -> Tensor:
     """Second order, the slope half a step ahead: two evaluations, none of them at the end of time."""
     h = after - before
     return x + h * field(x + 0.5 * h * field(x, before), before + 0.5 * h)
 
 
-def runge_kutta(field: Field, x: Tensor, before: float, after: float) -> Tensor:
+def runge_kutta(field: Field, x: Tensor, before: Time, after: Time) -> Tensor:
     """Fourth order, the classical scheme: four evaluations."""
     h, middle = after - before, 0.5 * (before + after)
     k1 = field(x, before)
@@ -232,11 +233,17 @@ class FlowMatching(Model):
     def _drive(self, call: Callable[..., Tensor], noise: Noise) -> Tensor:
         """The solver around any callable that computes the velocity of `(n, *shape)` at t `(1,)`."""
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return call(x, torch.full((1,), t, device=x.device))
+        solver = SOLVERS[self.config.solver]
 
-        grid = times(self.config.steps, self.config.rho)
-        x = solve(velocity, noise.normal(*self.data.shape), grid, SOLVERS[self.config.solver])
+        def velocity(x: Tensor, t: Time) -> Tensor:
+            return call(x, x.new_zeros(1) + t)
+
+        def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+            return (solver(velocity, *state, *row),), ()
+
+        # Numbers, which stay on the CPU in double precision.
+        grid = torch.tensor(times(self.config.steps, self.config.rho), dtype=torch.float64)
+        (x,), _ = fold(body, (noise.normal(*self.data.shape),), (grid[:-1], grid[1:]), noise)
         if self.data.levels:
             return images.quantize((x + 1.0) * 0.5, self.data.levels)
         return self.standardize.inverse(x)

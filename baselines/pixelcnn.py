@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.images import to_signed
-from genbench.noise import Streams, categorical
+from genbench.noise import State, Streams, categorical, fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
 
@@ -241,14 +241,19 @@ class PixelCNN(Model):
         patch, read, write = (t.to(noise.device) for t in (patches, torch.cat(reads, 1), torch.cat(writes, 1)))
         plane = torch.zeros(n, (height + margin) * across, channels, device=noise.device)
         cache = torch.zeros(n, size, self.config.width, device=noise.device)
-        drawn = []
-        for i, place in enumerate(pixel.flatten().tolist()):
-            near = cache.index_select(1, read[i]).unflatten(1, (len(self.blocks), -1))
-            value, features = call(plane.index_select(1, patch[i]), near, uniform[:, i])
-            plane[:, place] = to_signed(value, self.levels)
-            cache.index_copy_(1, write[i], features)
-            drawn.append(value)
-        return torch.stack(drawn, dim=2).unflatten(2, (height, width))
+
+        def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+            (plane, cache), (place, patch, read, write, u) = state, row
+            near = cache.index_select(1, read).unflatten(1, (len(self.blocks), -1))
+            value, features = call(plane.index_select(1, patch), near, u)
+            pixel = to_signed(value, self.levels)[:, None]
+            if torch.compiler.is_exporting():  # a graph has no memory to write into; elsewhere a copy would cost
+                return (plane.index_copy(1, place, pixel), cache.index_copy(1, write, features)), (value,)
+            return (plane.index_copy_(1, place, pixel), cache.index_copy_(1, write, features)), (value,)
+
+        rows = (pixel.to(noise.device), patch, read, write, uniform.transpose(0, 1))
+        _, (values,) = fold(body, (plane, cache), rows, noise)
+        return values.permute(1, 2, 0).unflatten(2, (height, width)).contiguous()
 
     def step(self) -> Unit | None:
         """One pixel, given what it looks at; None for the naive sampler, whose crop grows from row to row."""

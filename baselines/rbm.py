@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.noise import Streams
+from genbench.noise import State, Streams, fold
 from genbench.types import Batch, DataSpec, Kind, Model, Noise, Recipe, Step, Unit
 
 _ENUMERABLE = 20  # units whose 2^20 states are summed in about a second
@@ -151,9 +151,16 @@ class RBM(Model):
     def _drive(self, call: Callable[..., Tensor], noise: Noise) -> Tensor:
         """The chain around any callable that does a Gibbs step."""
         v = (noise.uniform(self.data.dim) < self.mu).to(self.mu.dtype)
-        for done in range(0, self.config.gibbs_steps, _BLOCK):
-            steps = min(_BLOCK, self.config.gibbs_steps - done)
-            v = self.gibbs(v, noise.uniform(steps, self.config.hidden + self.data.dim), call)
+        blocks, rest = divmod(self.config.gibbs_steps, _BLOCK)
+        units = self.config.hidden + self.data.dim
+
+        def block(state: State, row: State, drawn: State) -> tuple[State, State]:
+            return (self.gibbs(state[0], drawn[0], call),), ()
+
+        if blocks:
+            (v,), _ = fold(block, (v,), (torch.arange(blocks),), noise, [("uniform", (_BLOCK, units))])
+        if rest:
+            v = self.gibbs(v, noise.uniform(rest, units), call)
         return v.to(torch.uint8).reshape(-1, *self.data.shape)
 
     def step(self) -> Unit:

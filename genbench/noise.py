@@ -183,7 +183,7 @@ Body = Callable[[State, State, State], tuple[State, State]]
 
 
 def fold(
-    body: Body, state: State, rows: State, noise: Noise, draws: Sequence[Draw] = ()
+    body: Body, state: State, rows: State, noise: Noise | None = None, draws: Sequence[Draw] = ()
 ) -> tuple[State, tuple[Tensor, ...]]:
     """The loop of a sampler as one operation, of which an exported graph holds one copy, not one for each step.
 
@@ -193,12 +193,14 @@ def fold(
     Args:
         body: a function of tensors without side effects; the state keeps its shapes and types.
         rows: what differs from step to step, T along the first axis (at least one row).
-        draws: what a step draws, in order.
+        noise, draws: what a step draws, in order, and where from.
 
     Returns:
-        The last state, and the outputs of all steps, stacked along a new first axis.
+        The last state, and the outputs of all steps, stacked along a new first axis (none where there is no step).
     """
     steps = len(rows[0])
+    if steps == 0:
+        return state, ()
     held = noise.stacked(steps, draws) if isinstance(noise, Stacked) else None
     if torch.compiler.is_exporting():
         return _scan(body, state, (*rows, *(held or _draw_stacked(noise, steps, draws))), len(rows))
@@ -210,7 +212,7 @@ def fold(
     return state, tuple(torch.stack(parts) for parts in zip(*outputs, strict=True))
 
 
-def _draw_stacked(noise: Noise, steps: int, draws: Sequence[Draw]) -> tuple[Tensor, ...]:
+def _draw_stacked(noise: Noise | None, steps: int, draws: Sequence[Draw]) -> tuple[Tensor, ...]:
     drawn = [[getattr(noise, law)(*shape) for law, shape in draws] for _ in range(steps)]
     return tuple(torch.stack(parts) for parts in zip(*drawn, strict=True))
 

@@ -187,12 +187,17 @@ class _Given:
 
 
 class _Sampler(nn.Module):
+    """A sampler as a function of its noise. Where it has a step, its module is made once, before the tracing."""
+
     def __init__(self, model: Model, batch_axis: int) -> None:
         super().__init__()
         self.model, self.batch_axis = model, batch_axis
+        self.unit = model.step()
+        self.module = self.unit.module.eval().requires_grad_(False) if self.unit else None
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        return self.model.sample(_Given(tensors, tensors[0].shape[self.batch_axis]))
+        noise = _Given(tensors, tensors[0].shape[self.batch_axis])
+        return self.unit.drive(self.module, noise) if self.unit and self.module else self.model.sample(noise)
 
 
 class _LogProb(nn.Module):

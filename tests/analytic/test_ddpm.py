@@ -7,6 +7,7 @@ With x_i = sqrt(abar_i) x_0 + sqrt(1 - abar_i) eps, write V_i = abar_i s^2 + 1 -
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -41,6 +42,16 @@ def variance(abar: float) -> float:
 def exact(x: Tensor, abar: Tensor | float) -> Tensor:
     abar = torch.as_tensor(abar, dtype=x.dtype)
     return (1.0 - abar).sqrt() * (x - abar.sqrt() * M) / (abar * S**2 + 1.0 - abar)
+
+
+class Drawn:
+    """Noise from a function."""
+
+    def __init__(self, draw: Callable[[], Tensor]) -> None:
+        self.draw = draw
+
+    def normal(self, *shape: int) -> Tensor:
+        return self.draw()
 
 
 class Exact(nn.Module):
@@ -92,7 +103,7 @@ def test_ancestral_sampling_follows_its_recursion(schedule: str, steps: int) -> 
     abar, n = cumulative(schedule, 100), 100_000
     generator = torch.Generator().manual_seed(0)
     draw = lambda: torch.randn(n, 1, generator=generator, dtype=torch.float64)  # noqa: E731
-    x = ancestral(lambda x, i: exact(x, abar[i]), draw(), draw, abar, path(100, steps), last=0.1)
+    x = ancestral(lambda x, i: exact(x, abar[i]), draw(), Drawn(draw), abar, path(100, steps), last=0.1)
     mean, var = 0.0, 1.0
     for i, s in pairwise(path(100, steps)):
         a = abar[i] / abar[s]
@@ -119,7 +130,7 @@ def test_ddim_is_the_closed_form_affine_map(schedule: str, steps: int) -> None:
     """
     abar = cumulative(schedule, 200)
     x = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
-    found = ddim(lambda x, i: exact(x, abar[i]), x, lambda: pytest.fail("drew noise"), abar, path(200, steps))
+    found = ddim(lambda x, i: exact(x, abar[i]), x, Drawn(lambda: pytest.fail("drew noise")), abar, path(200, steps))
     k = math.prod(
         (math.sqrt(abar[s] * abar[i]) * S**2 + math.sqrt((1 - abar[s]) * (1 - abar[i]))) / variance(abar[i])
         for i, s in pairwise(path(200, steps))
@@ -133,9 +144,9 @@ def test_ddim_with_eta_one_is_ancestral_sampling() -> None:
     abar, steps = cumulative("cosine", 50), path(50, 25)
     x, noise = torch.randn(8, 2, dtype=torch.float64), torch.randn(25, 8, 2, dtype=torch.float64)
     for clip in (None, 0.5):
-        rows, again = iter(noise), iter(noise)
-        stochastic = ddim(lambda x, i: exact(x, abar[i]), x, lambda: next(rows), abar, steps, clip, eta=1.0)  # noqa: B023
-        expected = ancestral(lambda x, i: exact(x, abar[i]), x, lambda: next(again), abar, steps, clip)  # noqa: B023
+        rows, again = Drawn(iter(noise).__next__), Drawn(iter(noise).__next__)
+        stochastic = ddim(lambda x, i: exact(x, abar[i]), x, rows, abar, steps, clip, eta=1.0)
+        expected = ancestral(lambda x, i: exact(x, abar[i]), x, again, abar, steps, clip)
         torch.testing.assert_close(stochastic, expected)
 
 
