@@ -81,8 +81,8 @@ def vendi(
     d < n the eigenvalues come from the `(d, d)` second moments, which are the same but for zeros.
 
     Estimator: plug-in, biased downward, since n samples cannot show more than n: compare equal n. Higher is better
-    (more diverse), whether or not the samples look like data: the real set is not used. From 1 (all alike) to n, with the
-    cosine kernel to min(n, d). The interval is one of the expected value at this n; close to the largest value that
+    (more diverse), whether or not the samples look like data: the real set is not used. From 1 (all alike) to n, with
+    the cosine kernel to min(n, d). The interval is one of the expected value at this n; close to the largest value that
     there is, where a statistic of this kind is no longer linear in the samples, it holds it in 92 to 98 of 100 cases.
 
     Reference: The Vendi Score: A Diversity Evaluation Metric for Machine Learning (Friedman and Dieng, 2023); orders
