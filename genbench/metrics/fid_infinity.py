@@ -35,9 +35,9 @@ def fid_infinity(*, real: Any, fake: Any, sizes: int | None = None, smallest: fl
     d / n = 0.2 that leaves 6% of the plug-in's bias, below zero, where the default leaves less than half a percent,
     and its standard deviation is 20 to 40% larger.
 
-    Estimator: bias of order (d/n)^3; may fall below zero, as an estimate of zero must. Lower is better. Undefined
-    below two generated samples for each direction in which the reference varies. The bias from the reference's own
-    size remains, equal for all models.
+    Estimator: bias of order (d/n)^3 on Gaussians, and 6% of the plug-in's on heavy tails (lognormal, d / n = 0.2); may
+    fall below zero, as an estimate of zero must. Lower is better. Undefined below two generated samples for each
+    direction in which the reference varies. What the reference's own size adds remains: compare under one reference.
 
     Interval: T_oo +- z times the standard deviation by the influence function, of the limit against this reference.
 
