@@ -82,6 +82,7 @@ METRICS = {
     "modes_captured": "genbench.metrics.modes_captured:METRIC",
     "high_quality": "genbench.metrics.high_quality:METRIC",
     "mode_kl": "genbench.metrics.mode_kl:METRIC",
+    "kl": "genbench.metrics.kl:METRIC",
     "authenticity": "genbench.metrics.authenticity:METRIC",
     "c_t": "genbench.metrics.c_t:METRIC",
     "nearest_ratio": "genbench.metrics.nearest_ratio:METRIC",

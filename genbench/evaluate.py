@@ -59,6 +59,7 @@ def evaluate(
         for name, value in inputs.terms.items():
             kind: Kind | None = "elbo" if name == "elbo" else None
             protocol = f"{reference},n={len(inputs.scored)}"
+            name = name if name == "elbo" else f"bound_{name}"  # "kl" is a metric of its own
             table[name] = measure(name, _TERM, real=value, fake=None, protocol=protocol, kind=kind)
     return table
 

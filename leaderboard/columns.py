@@ -303,6 +303,16 @@ COLUMNS = (
         help="Divergence of the samples' histogram over modes from that of the data.",
     ),
     Column(
+        metric="kl",
+        detail=True,
+        heading="Class KL",
+        unit="nats",
+        axis="diversity",
+        better="lower",
+        lowest=0.0,
+        help="Divergence of the classes of generated images from those of real ones, as a classifier sees them.",
+    ),
+    Column(
         metric="kl_forward",
         heading="KL(p‖q)",
         unit="nats",

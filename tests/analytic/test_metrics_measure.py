@@ -22,7 +22,7 @@ def inputs(needs, rng, n=200):
         "memory": features,
         "images": (pictures, rng.uniform(size=(n + 50, 1, 8, 8))),
         "pairs": (pictures, np.clip(pictures + rng.normal(0, 0.1, pictures.shape), 0, 1)),
-        "probabilities": (None, rng.dirichlet(np.ones(5), size=n + 50)),
+        "probabilities": (rng.dirichlet(np.ones(5), size=n), rng.dirichlet(np.ones(5), size=n + 50)),
         "modes": (np.full(6, 1 / 6), rng.integers(-1, 6, n + 50)),
         "densities": (log_densities, log_densities[: n - 20]),
         "surprise": (rng.normal(size=3_000), rng.normal(size=n + 50)),
