@@ -6,7 +6,7 @@ p(x) = (1/n) sum_j N(x; f_j, v_j I). Features are standardised by the training s
 The v_j are those that make the training features most likely, found by expectation-maximisation from v_j = the squared
 distance of f_j to the nearest training feature over d: deterministic, and never less likely from round to round. No v_j
 falls below 0.001, so that a copy of a training feature has a narrow kernel and the likelihood stays finite. Of a point,
-the kernels at its 50 nearest centres count.
+the kernels at its 20 nearest centres count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genbench.errors import Undefined
 from genbench.metrics.memory import nearest_rows
 
 FLOOR = 1e-3
-_KEPT = 50
+_KEPT = 20
 _ROUNDS = 100
 _ENOUGH = 1e-6  # of the mean log-likelihood per dimension, the gain that ends the search
 
