@@ -47,7 +47,7 @@ class DDPMConfig:
     timesteps: int = 1000  # T
     schedule: Literal["linear", "cosine"] = "linear"
     sampler: Literal["ancestral", "ddim", "dpmpp"] = field(default="ancestral", metadata=SAMPLING)
-    sampling_steps: int | None = field(default=None, metadata=SAMPLING)  # evenly spaced ones of the T; None: all
+    sampling_steps: int | None = field(default=None, metadata=SAMPLING)  # of the T; None: all of them
     eta: float = field(default=0.0, metadata=SAMPLING)  # of DDIM: 0 is deterministic, 1 has the ancestral variance
     width: int = 32  # of the U-Net (images)
     multipliers: tuple[int, ...] = (1, 2)
@@ -90,6 +90,20 @@ def path(timesteps: int, steps: int) -> list[int]:
     if steps == 1:
         return [timesteps, 0]
     return [round(1 + (timesteps - 1) * k / (steps - 1)) for k in reversed(range(steps))] + [0]
+
+
+def path_in_snr(abar: Sequence[float], steps: int, lowest: float = -3.0) -> list[int]:
+    """T, then indices whose lambda (half the log signal-to-noise ratio) lies evenly up to lambda_1, and 0 at the end.
+
+    Below `lowest` x_i is noise and nearly nothing changes, so that one step, the first, is enough there.
+    """
+    half_log_snr = [0.5 * math.log(a / (1.0 - a)) for a in abar[1:]]
+    low, high, found = max(lowest, half_log_snr[-1]), half_log_snr[0], [len(abar) - 1]
+    for k in range(1, steps):
+        aim = low + (high - low) * k / (steps - 1)
+        nearest = min(range(1, len(abar)), key=lambda i: abs(half_log_snr[i - 1] - aim))
+        found.append(max(min(nearest, found[-1] - 1), steps - k))
+    return [*found, 0]
 
 
 def estimate(x: Tensor, e: Tensor, abar: Scalar, clip: float | None) -> Tensor:
@@ -247,7 +261,8 @@ class DDPM(Model):
         self.abar = cumulative(c.schedule, c.timesteps)
         self.register_buffer("signal", torch.tensor([math.sqrt(a) for a in self.abar]), persistent=False)
         self.register_buffer("spread", torch.tensor([math.sqrt(1.0 - a) for a in self.abar]), persistent=False)
-        self.steps = path(c.timesteps, c.sampling_steps or c.timesteps)
+        count = c.sampling_steps or c.timesteps
+        self.steps = path_in_snr(self.abar, count) if c.sampler == "dpmpp" else path(c.timesteps, count)
         self.clip = 1.0 if data.is_image else None
         if data.is_image:
             channels = data.shape[0]

@@ -30,7 +30,7 @@ distribution estimation (Uria, Côté, Gregor, Murray and Larochelle, 2016).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +38,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.images import to_unit
-from genbench.noise import categorical
-from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+from genbench.noise import State, Streams, categorical, fold
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
 _RANK = 32  # rows of V_d, at most
 
@@ -201,15 +201,40 @@ class NADE(Model):
         row, column = divmod(d // channels, width)
         return a[:, row : row + k, column : column + k]
 
+    def _read(self, window: Tensor, channel: int, b: Tensor) -> Tensor:
+        """The logits of a value of this channel, `(n, L)`, from the units around it."""
+        return self._logits(torch.sigmoid(window).flatten(1) @ self.v[:, :, :, channel].flatten(0, 2), b)
+
+    def _change(self, channel: int, x: Tensor) -> Tensor:
+        """What a value of this channel adds to the units around it, `(n, k, k, F)`."""
+        w = self.w[:, channel].flip(1, 2)
+        return w[0] + to_unit(x, self.levels)[:, None, None, None] * w[1]
+
     def _conditional(self, a: Tensor, d: int) -> Tensor:
         """The logits of p(x_d | x_<d), `(n, L)`."""
-        v = self.v[:, :, :, d % self.data.shape[0]].flatten(0, 2)
-        return self._logits(torch.sigmoid(self._window(a, d)).flatten(1) @ v, self.b[d])
+        return self._read(self._window(a, d), d % self.data.shape[0], self.b[d])
 
     def _absorb(self, a: Tensor, d: int, x: Tensor) -> None:
         """a_(d+1) from a_d, in place."""
-        w = self.w[:, d % self.data.shape[0]].flip(1, 2)
-        self._window(a, d).add_(w[0] + to_unit(x, self.levels)[:, None, None, None] * w[1])
+        self._window(a, d).add_(self._change(d % self.data.shape[0], x))
+
+    def draw_pixel(self, window: Tensor, pixel: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """All channels of a pixel from the units around it.
+
+        Args:
+            window: `(n, k, k, F)`.
+            pixel: its number in raster order, int64 `(1,)`.
+            uniform: `(n, C)`.
+
+        Returns:
+            The values, uint8 `(n, C)`, and the units around the pixel after them.
+        """
+        values = []
+        for channel, u in enumerate(uniform.unbind(dim=1)):
+            b = self.b.index_select(0, pixel * uniform.shape[1] + channel)
+            values.append(categorical(self._read(window, channel, b), u))
+            window = window + self._change(channel, values[-1])
+        return torch.stack(values, dim=1).to(torch.uint8), window
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
@@ -219,13 +244,60 @@ class NADE(Model):
             self._absorb(a, d, value)
         return total
 
+    @property
+    def nfe(self) -> int:
+        """A pixel a step."""
+        return self.data.dim // self.data.shape[0]
+
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
-        channels, height, width = self.data.shape
-        uniform = noise.uniform(self.data.dim)
-        a, drawn = self._start(noise.n), []
-        for d in range(self.data.dim):
-            drawn.append(categorical(self._conditional(a, d), uniform[:, d]))
-            self._absorb(a, d, drawn[-1])
-        values = torch.stack(drawn, dim=1).to(torch.uint8)
-        return values.reshape(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
+        return self._drive(self.draw_pixel, noise)
+
+    def _drive(self, call: Callable[..., tuple[Tensor, Tensor]], noise: Noise) -> Tensor:
+        """The pixels in their order around any callable that draws one; the loop keeps the hidden units."""
+        (channels, height, width), k = self.data.shape, self.config.window
+        uniform = noise.uniform(self.data.dim).unflatten(1, (-1, channels)).transpose(0, 1)
+        pixel = torch.arange(height * width, device=noise.device)[:, None]
+        near = torch.arange(k, device=noise.device)
+        across = width + k - 1
+        places = pixel // width * across + pixel % width + (near[:, None] * across + near).flatten()
+
+        def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+            (a,), (pixel, places, u) = state, row
+            value, window = call(a.index_select(1, places).unflatten(1, (k, k)), pixel, u)
+            window = window.flatten(1, 2)
+            if torch.compiler.is_exporting():  # a graph has no memory to write into; elsewhere a copy would cost
+                return (a.index_copy(1, places, window),), (value,)
+            return (a.index_copy_(1, places, window.detach()),), (value,)
+
+        start = self._start(noise.n).detach().flatten(1, 2)
+        _, (values,) = fold(body, (start,), (pixel, places, uniform))
+        return values.permute(1, 2, 0).unflatten(2, (height, width)).contiguous()
+
+    def step(self) -> Unit:
+        """A pixel, given the hidden units around it."""
+        k = self.config.window
+
+        def example(n: int) -> tuple[Tensor, Tensor, Tensor]:
+            noise = Streams(0, range(n), self.device)
+            window = noise.normal(k, k, self.config.features)
+            return window, torch.zeros(1, dtype=torch.int64, device=self.device), noise.uniform(self.data.shape[0])
+
+        return Unit(
+            module=PixelStep(self),
+            example=example,
+            inputs=("window", "pixel", "uniform"),
+            outputs=("value", "window_next"),
+            drive=self._drive,
+        )
+
+
+class PixelStep(nn.Module):
+    """`NADE.draw_pixel` as a module of its own."""
+
+    def __init__(self, machine: NADE) -> None:
+        super().__init__()
+        self.machine = machine
+
+    def forward(self, window: Tensor, pixel: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        return self.machine.draw_pixel(window, pixel, uniform)

@@ -25,7 +25,7 @@ Payne, Kim, Radford and Sutskever, 2020); group normalization in the residual bl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -34,10 +34,10 @@ from torch import Tensor, nn
 
 from baselines.nets import ResBlock
 from genbench import images
-from genbench.noise import categorical
-from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
+from genbench.noise import State, Streams, categorical, fold
+from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
-Cache = tuple[Tensor, Tensor]  # keys and values of one block at the positions so far, `(n, heads, s, d)` each
+Drawn = tuple[Tensor, Tensor, Tensor]  # codes, and the keys and values of the position they were drawn at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +113,32 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, h: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
-        """`(n, s, width)` to the same; with a past, the s = 1 newest position, which sees all of it."""
+    def forward(self, h: Tensor) -> Tensor:
+        """`(n, s, width)` to the same."""
         q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        if past is not None:
-            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=past is None)
-        h = h + self.dropout(self.out(seen.transpose(1, 2).flatten(2)))
-        return h + self.dropout(self.mlp(self.norm2(h))), (k, v)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self._after(h, seen.transpose(1, 2).flatten(2))
+
+    def _after(self, h: Tensor, seen: Tensor) -> Tensor:
+        h = h + self.dropout(self.out(seen))
+        return h + self.dropout(self.mlp(self.norm2(h)))
+
+    def at_a_position(self, h: Tensor, keys: Tensor, values: Tensor, earlier: Tensor) -> Drawn:
+        """The same for one position, `(n, width)`, given keys and values of all.
+
+        Args:
+            keys, values: `(n, heads, S, d)`.
+            earlier: boolean `(S,)`, the positions before this one; what stands at the others does not matter.
+
+        Returns:
+            h, and the position's own key and value, `(n, heads, d)`.
+        """
+        q, k, v = self.qkv(self.norm1(h)).unflatten(1, (3, self.heads, -1)).unbind(1)
+        others = (keys @ q[..., None])[..., 0].masked_fill(~earlier, -torch.inf)
+        scores = torch.cat([others, (q * k).sum(dim=2, keepdim=True)], dim=2)
+        weights = torch.softmax(scores * q.shape[2] ** -0.5, dim=2)
+        seen = (weights[:, :, None, :-1] @ values)[:, :, 0] + weights[:, :, -1:] * v
+        return self._after(h, seen.flatten(1)), k, v
 
 
 class Prior(nn.Module):
@@ -128,7 +146,7 @@ class Prior(nn.Module):
 
     def __init__(self, positions: int, config: VQVAEConfig) -> None:
         super().__init__()
-        width, self.codes = config.prior_width, config.codes
+        width, self.codes, self.heads = config.prior_width, config.codes, config.prior_heads
         self.embedding = nn.Embedding(config.codes + 1, width)  # the last one stands for the start
         self.place = nn.Parameter(0.02 * torch.randn(positions, width))
         self.dropout = nn.Dropout(config.prior_dropout)
@@ -142,25 +160,72 @@ class Prior(nn.Module):
         before = F.pad(z, (1, 0), value=self.codes)[:, :-1]
         h = self.dropout(self.embedding(before) + self.place)
         for block in self.blocks:
-            h, _ = block(h)
+            h = block(h)
         return self.exit(self.norm(h))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) of codes `(n, S)`, `(n,)`."""
         return -F.cross_entropy(self(z).flatten(0, 1), z.flatten(), reduction="none").reshape(z.shape).sum(dim=1)
 
-    def sample(self, uniform: Tensor) -> Tensor:
-        """Codes `(n, S)` from uniforms `(n, S)`, one position after the other, with keys and values kept."""
+    def draw(self, code: Tensor, position: Tensor, uniform: Tensor, keys: Tensor, values: Tensor) -> Drawn:
+        """The code at a position.
+
+        Args:
+            code: the one before it, `(n,)`.
+            position: int64 `(1,)`.
+            uniform: `(n,)`.
+            keys, values: of B blocks at all positions, those before this one filled in, `(n, B, heads, S, d)`.
+
+        Returns:
+            The code, `(n,)`, and this position's keys and values, `(n, B, heads, d)`.
+        """
+        earlier = torch.arange(keys.shape[3], device=keys.device) < position
+        h = self.embedding(code) + self.place.index_select(0, position)
+        own = []
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            h, key, value = block.at_a_position(h, keys[:, i], values[:, i], earlier)
+            own.append((key, value))
+        code = categorical(self.exit(self.norm(h)), uniform)
+        return code, torch.stack([key for key, _ in own], dim=1), torch.stack([value for _, value in own], dim=1)
+
+    def cache(self, n: int) -> Tensor:
+        """Room for the keys, or the values, of all blocks at all positions, `(n, B, heads, S, d)`."""
+        (positions, width), heads = self.place.shape, self.heads
+        return self.place.new_zeros(n, len(self.blocks), heads, positions, width // heads)
+
+    def sample(self, uniform: Tensor, draw: Callable[..., Drawn] | None = None) -> Tensor:
+        """Codes `(n, S)` from uniforms `(n, S)`, one position after the other, with keys and values kept.
+
+        Args:
+            draw: a callable that computes what `draw` does.
+        """
+        one = draw or self.draw
+
+        def body(state: State, row: State, drawn: State) -> tuple[State, State]:
+            (code, keys, values), (position, u) = state, row
+            code, key, value = one(code, position, u, keys, values)
+            key, value = key.detach()[:, :, :, None], value.detach()[:, :, :, None]
+            if torch.compiler.is_exporting():  # a graph has no memory to write into; elsewhere a copy would cost
+                return (code, keys.index_copy(3, position, key), values.index_copy(3, position, value)), (code,)
+            return (code, keys.index_copy_(3, position, key), values.index_copy_(3, position, value)), (code,)
+
         code = torch.full_like(uniform[:, 0], self.codes, dtype=torch.int64)
-        past: list[Cache | None] = [None] * len(self.blocks)
-        drawn = []
-        for position, u in zip(self.place, uniform.unbind(1), strict=True):
-            h = (self.embedding(code) + position)[:, None]
-            for i, block in enumerate(self.blocks):
-                h, past[i] = block(h, past[i])
-            code = categorical(self.exit(self.norm(h[:, 0])), u)
-            drawn.append(code)
-        return torch.stack(drawn, dim=1)
+        positions = torch.arange(len(self.place), device=uniform.device)[:, None]
+        state = (code, self.cache(len(uniform)), self.cache(len(uniform)))
+        _, (codes,) = fold(body, state, (positions, uniform.T))
+        return codes.T
+
+
+class PriorStep(nn.Module):
+    """`Prior.draw` as a module of its own."""
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, code: Tensor, position: Tensor, uniform: Tensor, keys: Tensor, values: Tensor) -> Drawn:
+        return self.prior.draw(code, position, uniform, keys, values)
 
 
 class VQVAE(Model):
@@ -275,11 +340,37 @@ class VQVAE(Model):
         self.codebook.copy_(torch.where(dead[:, None], outputs, self.codebook))
         self.counts.zero_()
 
+    @property
+    def nfe(self) -> int:
+        """Codes drawn; the decoder, which runs once, is not among them."""
+        return len(self.prior.place)
+
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
+        return self._drive(self.prior.draw, noise)
+
+    def step(self) -> Unit:
+        """A position of the prior, given keys and values of those before it."""
+
+        def example(n: int) -> tuple[Tensor, ...]:
+            noise, last = Streams(0, range(n), self.device), len(self.prior.place) - 1
+            code = torch.zeros(n, dtype=torch.int64, device=self.device)
+            keys, values = (noise.normal(*self.prior.cache(1).shape[1:]) for _ in range(2))
+            return code, torch.full((1,), last, device=self.device), noise.uniform(), keys, values
+
+        return Unit(
+            module=PriorStep(self.prior),
+            example=example,
+            inputs=("code", "position", "uniform", "keys", "values"),
+            outputs=("code_next", "key", "value"),
+            drive=self._drive,
+        )
+
+    def _drive(self, call: Callable[..., Drawn], noise: Noise) -> Tensor:
+        """Codes from any callable that draws one, then the decoder."""
         levels = self.data.levels
         assert levels is not None
-        z = self.prior.sample(noise.uniform(self.prior.place.shape[0]))
+        z = self.prior.sample(noise.uniform(self.prior.place.shape[0]), call)
         parameters, uniform = self._decode(self.codebook[z]), noise.uniform(*self.data.shape)
         if levels == 2:
             return (uniform < torch.sigmoid(parameters)).to(torch.uint8)

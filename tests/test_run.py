@@ -114,6 +114,37 @@ def test_a_key_changes_with_all_that_can_change_the_result_and_with_nothing_else
     assert changed.weights_key != base.weights_key
 
 
+def test_samplers_of_a_model_share_one_training(tmp_path, monkeypatch):
+    """Two samplers, two records with different samples, one training; what says the default is the default."""
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'samples = 200\nlikelihood_images = 8\nmetrics = ["fid"]\n'
+        '[[group]]\ndatasets = ["ring8"]\nmodels = ["ddpm", "ddpm[ddim-20]", "ddpm[sampling_steps=250]"]\n'
+        "[recipe.ddpm]\nsteps = 3\n[config.ddpm]\nhidden = 16\n"
+    )
+    work = plan(suite.load(str(path)))
+    assert [cell.model for cell in work.cells] == ["real", "ddpm", "ddpm[ddim-20]"]
+    plain_cell, ddim = work.cells[1:]
+    assert plain_cell.weights_key == ddim.weights_key
+    assert plain_cell.key != ddim.key
+    assert (ddim.sampling, ddim.name) == ({"sampler": "ddim", "sampling_steps": 20, "eta": 0.0}, "ddpm")
+
+    trainings, real = [], sys.modules["genbench.run"].train
+    monkeypatch.setattr("genbench.run.train", lambda *a, **k: trainings.append(1) or real(*a, **k))
+    outcome = run(work, Store(tmp_path / "runs"), progress=False)
+    assert not outcome.failed
+    assert len(trainings) == 1
+    first, second = outcome.records[1:]
+    assert first.model.weights == second.model.weights
+    assert second.model.label == "ddpm[ddim-20]"
+    assert second.model.config["sampler"] == "ddim"
+    assert first.get("fid").value != second.get("fid").value
+
+    path.write_text('[[group]]\ndatasets = ["ring8"]\nmodels = ["ddpm[ddmi-20]"]\n')
+    with pytest.raises(Refused, match="did you mean ddim-20"):
+        plan(suite.load(str(path)))
+
+
 def test_a_model_that_cannot_serve_is_skipped_with_its_reason(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text('[[group]]\ndatasets = ["digits"]\nmodels = ["rbm", "truth"]\n')
