@@ -285,6 +285,93 @@ def score(
         )
 
 
+@main.command(epilog=_example("genbench speed vae gan --dataset digits --backends eager,onnx-cpu"))
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--dataset", required=True, help="The data that the model is for.")
+@click.option("--backends", default="eager", show_default=True, help="Compared in turns; separated by commas.")
+@click.option("--scenario", default="single,offline", show_default=True, help="single (latency), offline (images/s).")
+@click.option("--unit", default="auto", show_default=True, help="What a backend runs: sampler, step, both or auto.")
+@click.option(
+    "--weights",
+    "--checkpoint",
+    "weights",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="safetensors weights: one file for all models, or one for each; fresh ones where none is given.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the training that the weights are of.")
+@click.option("--seconds", default=10.0, show_default=True, help="Budget for each backend and scenario.")
+@click.option("--limit", default=600.0, show_default=True, help="Seconds without an answer until a process is killed.")
+@click.option("--sweep", is_flag=True, help="Every sampler that the model names, with FID: quality against time.")
+@click.option("--samples", default=1000, show_default=True, help="Of which --sweep measures FID.")
+@_device
+@_root
+@_download
+@_out
+@_as_json
+def speed(
+    models: tuple[str, ...],
+    dataset: str,
+    backends: str,
+    scenario: str,
+    unit: Any,
+    weights: tuple[Path, ...],
+    seed: int,
+    seconds: float,
+    limit: float,
+    sweep: bool,
+    samples: int,
+    device: str,
+    data_root: Path | None,
+    download: bool,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Time the samplers of MODELs, each number behind a gate that proves that the images are the same.
+
+    MODEL is a short name or module:attribute, with overrides or a sampler in brackets: ddpm[ddim-20].
+    """
+    if len(weights) not in (0, 1, len(models)):
+        raise Refused(f"there are {len(weights)} files of weights for {len(models)} models; give one, or one for each")
+    from genbench import bench
+    from genbench.construct import dataset as load_dataset
+    from genbench.files import writable
+    from genbench.store import Store
+
+    terms = bench.Terms(
+        backends=tuple(filter(None, (name.strip() for name in backends.split(",")))),
+        scenarios=tuple(filter(None, (name.strip() for name in scenario.split(",")))),
+        unit=unit,
+        device=_check_device(device),
+        seconds=seconds,
+        limit=limit,
+    )
+    data = load_dataset(dataset, root=data_root, download=download)
+    files = weights * len(models) if len(weights) == 1 else weights or (None,) * len(models)
+    subjects = [
+        bench.Subject(label=label, data=data, data_name=dataset, weights=file, seed=seed, data_root=data_root)
+        for model, file in zip(models, files, strict=True)
+        for label in (bench.sweep_labels(model, data) if sweep else [model])
+    ]
+    for subject in subjects:
+        subject.built()  # what is wrong is said before anything is timed
+    writable(out)
+    records = [
+        bench.speed(
+            subject, terms, Store(out), samples=samples if sweep else 0, say=lambda line: click.echo(line, err=True)
+        )
+        for subject in subjects
+    ]
+    found = [row for record in records for row in bench.rows(record)]
+    if as_json:
+        click.echo(json.dumps({"records": [record.key for record in records], "rows": found}, indent=1))
+        return
+    headings, lines = bench.printed(found)
+    _show(headings, lines, title=f"{dataset} on {device}: the median and its 95% interval, a dash for too few runs")
+    overhead = max((v for r in records for name, v in r.report.items() if name.startswith("overhead")), default=0.0)
+    click.echo(f"The harness's own part of every time is {overhead * 1e6:.2g} µs. {len(records)} records in {out}")
+
+
 @main.command(epilog=_example("genbench stress --metric fid --metric recall"))
 @click.option("--metric", "metrics", multiple=True, help="Only this metric or protocol (may be given again).")
 @click.option("--dataset", "datasets", multiple=True, help="digits, glyphs, or another with labels (again for more).")

@@ -24,13 +24,21 @@ FLOORS = {
         "suite",
         "protocols",
     ],
-    2: ["inputs", "evaluate"],
-    3: ["plan", "run", "doctor", "conformance", "stress"],
+    2: ["inputs", "evaluate", "lane"],
+    3: ["plan", "run", "doctor", "conformance", "stress", "bench"],
     4: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 # Lines that are straight rather than sideways: who on floor 1 and 3 may know whom.
-ALLOWED = {("run", "plan"), ("evaluate", "inputs"), ("stress", "run"), ("construct", "suite"), ("speed", "provenance")}
+ALLOWED = {
+    ("run", "plan"),
+    ("evaluate", "inputs"),
+    ("stress", "run"),
+    ("construct", "suite"),
+    ("speed", "provenance"),
+    ("bench", "plan"),
+    ("bench", "run"),
+}
 BASELINES_MAY = {"genbench.types", "genbench.noise", "genbench.images"}
 LEADERBOARD_MAY = {f"genbench.{name}" for name in ("record", "stats", "catalog", "errors", "files", "__version__")}
 

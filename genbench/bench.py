@@ -1,0 +1,509 @@
+"""How fast a model samples: one cell (a model, its weights, a dataset, a device) on some backends -> a record.
+
+Every backend is a lane, a fresh process. The lanes are made ready one after the other, pass the parity gate or are out,
+then are timed in turns; what memory they take is measured in processes of its own afterwards. The record stands beside
+the quality record of the same weights, whose sha256 it names, under a key of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+
+from genbench import construct, plan, provenance
+from genbench.catalog import did_you_mean, reference
+from genbench.errors import Refused, Unavailable
+from genbench.evaluate import evaluate
+from genbench.lane import Job, Lane
+from genbench.noise import Recorded, Replay, Streams
+from genbench.record import SCHEMA, Cost, Measurement, ModelRun, Record
+from genbench.run import dataset_run
+from genbench.sample import sample
+from genbench.speed import nvml
+from genbench.speed.backends import BACKENDS
+from genbench.speed.protocol import (
+    SCENARIOS,
+    Full,
+    Lost,
+    latencies,
+    missing,
+    offline,
+    single,
+    single_number,
+    throughput,
+)
+from genbench.store import Store, load
+from genbench.suite import Settings, split_label
+from genbench.train import _Flops as FlopCounter
+from genbench.types import Dataset, Model
+
+Unit = Literal["auto", "sampler", "step", "both"]
+UNITS: tuple[Unit, ...] = ("auto", "sampler", "step", "both")
+_STAGES = ("import", "load", "export", "compile", "capture", "first call")
+_ENERGY = 3.0  # seconds: the GPU's counter moves some ten times a second
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How to measure.
+
+    Args:
+        unit: what a backend runs: the whole sampler, its step with the loop outside, or both; "auto" tries the sampler
+            and takes the step where a backend cannot run the sampler.
+        seconds: of timed calls for each lane and scenario, twice that for "offline".
+        limit: seconds until a process that has not answered is killed.
+        memory: whether to start every lane once more to see what memory it takes.
+    """
+
+    backends: tuple[str, ...] = ("eager",)
+    scenarios: tuple[str, ...] = SCENARIOS
+    unit: Unit = "auto"
+    device: str = "cpu"
+    seconds: float = 10.0
+    limit: float = 600.0
+    memory: bool = True
+
+    def __post_init__(self) -> None:
+        for what, given, known in (("backend", self.backends, BACKENDS), ("scenario", self.scenarios, SCENARIOS)):
+            if not given:
+                raise Refused(f"name at least one {what}: {', '.join(known)}")
+            for name in given:
+                if name not in known:
+                    raise Refused(f"there is no {what} {name!r}{did_you_mean(name, known)}")
+            if len(set(given)) < len(given):
+                raise Refused(f"a {what} is named twice: {', '.join(given)}")
+        if self.unit not in UNITS:
+            raise Refused(f"there is no unit {self.unit!r}{did_you_mean(self.unit, UNITS)}")
+        if not (0.0 < self.seconds <= 86_400.0 and 0.0 < self.limit <= 86_400.0):
+            raise Refused(f"the budget and the limit lie above 0 and up to 86400 s; got {self.seconds}, {self.limit}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is measured: a model by its label, with its weights, for a dataset."""
+
+    label: str
+    data: Dataset
+    data_name: str
+    weights: Path | None = None
+    seed: int = 0
+    data_root: Path | None = None
+
+    def built(self) -> Model:
+        """The model on the CPU with its weights."""
+        name, overrides, sampler = split_label(self.label)
+        config = construct.configure(name, self.data.spec, overrides, sampler)
+        model = construct.build_configured(construct.model_class(name), self.data.spec, config, self.seed)
+        return load(model, self.weights) if self.weights else model
+
+    def cell(self, model: Model, device: str) -> plan.Cell:
+        """As `run` knows it."""
+        return plan.Cell(
+            data=self.data,
+            data_name=self.data_name,
+            model=self.label,
+            seed=self.seed,
+            settings=Settings(),
+            config=model.config,
+            device=device,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is true of a sampler on every machine, counted while it makes one image on the CPU."""
+
+    draws: list[tuple[str, tuple[int, ...]]]  # law and shape of all that it draws, in order
+    flops: float
+    calls: int | None  # of the step's module
+
+
+@dataclass
+class Found:
+    """What is known of a lane; `out` says why it is not timed any more."""
+
+    backend: str
+    what: str
+    where: str
+    lane: Lane | None = None
+    measurements: list[Measurement] = field(default_factory=list)
+    report: dict[str, float] = field(default_factory=dict)
+    batches: dict[str, int] = field(default_factory=dict)  # scenario -> the batch whose memory is measured
+    out: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.backend},{self.what}"
+
+    @property
+    def protocol(self) -> str:
+        return f"{self.name},{self.where}"
+
+    @property
+    def at_one(self) -> str:
+        return f"{self.protocol},batch=1"
+
+    def drop(self, status: Literal["unavailable", "invalid"], reason: str, scenarios: Sequence[str]) -> None:
+        """No numbers of it count, and why."""
+        self.out = True
+        if "single" in scenarios:
+            self.measurements.append(missing("latency_p50", self.at_one, status, reason))
+        if "offline" in scenarios:
+            self.measurements.append(missing("images_per_second", self.protocol, status, reason))
+
+
+def facts(model: Model) -> Facts:
+    """Draws, FLOPs and network calls for one image."""
+    recorded = Recorded(Streams(0, range(1)))
+    with torch.no_grad(), FlopCounter() as counter:  # without gradients, not in inference mode, which hides products
+        model.sample(recorded)
+    if not recorded.tensors:
+        raise Refused(f"{type(model).__name__} draws no noise when it samples, so that there is nothing to replay")
+    calls, unit = None, model.step()
+    if unit is not None:
+        calls = 0
+
+        def counted(*tensors: torch.Tensor) -> Any:
+            nonlocal calls
+            calls = (calls or 0) + 1
+            return unit.module(*tensors)
+
+        with torch.inference_mode():
+            unit.drive(counted, Replay(recorded.tensors))
+    draws = [(law, tuple(t.shape[1:])) for law, t in zip(recorded.kinds, recorded.tensors, strict=True)]
+    return Facts(draws=draws, flops=counter.total, calls=calls)
+
+
+def speed(subject: Subject, terms: Terms, store: Store, *, samples: int = 0, say: Say = lambda _: None) -> Record:
+    """Measures a cell and writes its record.
+
+    Args:
+        samples: of which FID is measured as well, for a curve of quality against time; 0 for none.
+        say: is told what is being done.
+    """
+    device = torch.device(terms.device)
+    _alone(device)
+    model = subject.built()
+    known = facts(model)
+    job = _job(subject, terms, known)
+    measurements = _facts(model, known)
+    with ExitStack() as running:
+        lanes = list(_started(job, model, terms, running, say))
+        _timed(lanes, terms, say)
+        environment = next((f.lane.environment for f in lanes if f.lane), provenance.environment(device))
+    _alone(device)
+    if terms.memory:
+        for found in lanes:
+            if not found.out:
+                _memory(found, job, terms, say)
+    for found in lanes:
+        measurements += found.measurements
+    began = datetime.now(UTC)
+    if samples:
+        say(f"{subject.label}: FID of {samples} samples")
+        measurements += _quality(model, subject.data, samples)
+    spent = (datetime.now(UTC) - began).total_seconds() if samples else 0.0
+    cell = subject.cell(model, terms.device)
+    result = Record(
+        schema=SCHEMA,
+        key="0" * 16,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        model=_described(cell, model),
+        dataset=dataset_run(subject.data, subject.data_name),
+        seeds={"train": subject.seed},
+        settings={
+            "measured": "speed",
+            "backends": ",".join(terms.backends),
+            "scenarios": ",".join(terms.scenarios),
+            "unit": terms.unit,
+            "seconds": terms.seconds,
+            "samples": samples,
+        },
+        environment=environment,
+        cost=Cost(
+            parameters=sum(p.numel() for p in model.parameters()),
+            steps=0,
+            images=0,
+            train_seconds=0.0,
+            flops=None,
+            sample_seconds=spent,
+            evaluate_seconds=0.0,
+        ),
+        curves={},
+        report={name: value for found in lanes for name, value in found.report.items()},
+        measurements={m.name: m for m in measurements},
+        assets={},
+    )
+    return _written(result, cell.code, store)
+
+
+def _alone(device: torch.device) -> None:
+    """A GPU on which somebody else computes gives times that are nobody's."""
+    count = nvml.processes(device)
+    if count:
+        raise Refused(
+            f"on {device} {count} other process{'es compute' if count > 1 else ' computes'}; "
+            "its times would be mixed with ours: wait, or choose another device"
+        )
+
+
+def _job(subject: Subject, terms: Terms, known: Facts) -> Job:
+    spec = subject.data.spec
+    return Job(
+        model=subject.label,
+        dataset=subject.data_name,
+        data_root=str(subject.data_root) if subject.data_root else None,
+        shape=spec.shape,
+        levels=spec.levels,
+        classes=spec.classes,
+        weights=str(subject.weights.resolve()) if subject.weights else None,
+        seed=subject.seed,
+        device=terms.device,
+        backend="",
+        what="",
+        draws=known.draws,
+    )
+
+
+def _facts(model: Model, known: Facts) -> list[Measurement]:
+    found = [single_number("parameters", sum(p.numel() for p in model.parameters()))]
+    if model.nfe is not None:
+        found.append(single_number("nfe", model.nfe, method="network evaluations for an image, as the model states"))
+    if known.calls is not None:
+        found.append(single_number("network_calls", known.calls, method="calls of the step for an image, counted"))
+    method = "products, convolutions and attention for one image, multiply and add as two, counted"
+    return [*found, single_number("flops_per_image", known.flops, method=method)]
+
+
+def _where(terms: Terms) -> str:
+    kind = torch.device(terms.device).type
+    return f"cpu,threads={torch.get_num_threads()}" if kind == "cpu" else kind
+
+
+def _started(job: Job, model: Model, terms: Terms, running: ExitStack, say: Say) -> Iterator[Found]:
+    """Every lane, ready and through its gate, or out with the reason; one after the other."""
+    for backend in terms.backends:
+        wanted = {"auto": ["sampler"], "both": ["sampler", "step"]}.get(terms.unit, [terms.unit])
+        for what in wanted:
+            found = _ready(job, backend, what, terms, running, say)
+            yield found
+            cannot = found.out and found.lane is None and found.measurements[0].status == "unavailable"
+            if terms.unit == "auto" and cannot and backend != "eager" and model.step() is not None:
+                yield _ready(job, backend, "step", terms, running, say)
+
+
+def _ready(job: Job, backend: str, what: str, terms: Terms, running: ExitStack, say: Say) -> Found:
+    found = Found(backend=backend, what=what, where=_where(terms))
+    try:
+        say(f"{job.model} / {found.name}: making ready")
+        found.lane = Lane(msgspec.structs.replace(job, backend=backend, what=what), terms.limit)
+        running.callback(found.lane.end)
+        _stages(found)
+        if (backend, what, torch.device(terms.device).type) != ("eager", "sampler", "cpu"):
+            say(f"{job.model} / {found.name}: parity")
+            verdict = found.lane.ask("gate")
+            found.report |= {f"parity {found.name}: {name}": value for name, value in verdict["figures"].items()}
+            if not verdict["ok"]:
+                found.drop("invalid", f"parity: {verdict['reason']}", terms.scenarios)
+    except (Unavailable, Lost, Full) as reason:
+        found.drop("unavailable", str(reason), terms.scenarios)
+    except Refused as reason:
+        if found.lane is None:
+            raise
+        found.drop("invalid", f"parity: {reason}", terms.scenarios)
+    return found
+
+
+def _stages(found: Found) -> None:
+    assert found.lane is not None
+    notes = "; ".join(["a single run, without an interval", *found.lane.notes])
+    for stage in _STAGES:
+        if stage in found.lane.stages:
+            name = f"seconds_{stage.replace(' ', '_')}"
+            found.measurements.append(single_number(name, found.lane.stages[stage], found.at_one, notes))
+    found.report[f"overhead {found.name}, seconds"] = found.lane.overhead
+
+
+def _timed(lanes: Sequence[Found], terms: Terms, say: Say) -> None:
+    """All scenarios for all lanes that are not out."""
+    going = {found.name: found for found in lanes if not found.out}
+    ready = [found.lane for found in going.values() if found.lane]
+    if "single" in terms.scenarios and ready:
+        say(f"{ready[0].job.model}: batch 1, {terms.seconds:g} s for each of {len(ready)}")
+        for name, series in single(ready, terms.seconds).items():
+            going[name].measurements += latencies(series, going[name].at_one)
+            going[name].batches["single"] = 1
+    if "offline" in terms.scenarios and ready:
+        say(f"{ready[0].job.model}: batches 1, 2, 4, ..., {2 * terms.seconds:g} s for each of {len(ready)}")
+        for name, sweep in offline(ready, terms.seconds).items():
+            going[name].measurements += throughput(sweep, going[name].protocol)
+            going[name].batches["offline"] = sweep.best.batch
+            going[name].report |= {f"images a second {name}, batch {n}": rate for n, rate in sweep.rates.items()}
+    for found in going.values():
+        if torch.device(terms.device).type == "cuda" and found.lane:
+            _energy(found)
+
+
+def _energy(found: Found) -> None:
+    assert found.lane is not None
+    batch = max(found.batches.values())
+    try:
+        joules = found.lane.ask("energy", batch=batch, seconds=_ENERGY)
+    except (Lost, Full) as reason:
+        found.measurements.append(missing("joules_per_image", found.protocol, "unavailable", str(reason)))
+        return
+    if joules is not None:
+        method = f"of the whole GPU over {_ENERGY:g} s of batch {batch}, by its own counter; a single run"
+        found.measurements.append(single_number("joules_per_image", joules, found.protocol, method))
+
+
+def _memory(found: Found, job: Job, terms: Terms, say: Say) -> None:
+    """Peaks at the batches that were timed, each in a fresh process."""
+    for batch in sorted(set(found.batches.values())):
+        protocol = f"{found.protocol},batch={batch}"
+        say(f"{job.model} / {found.name}: memory at batch {batch}")
+        base = nvml.used(torch.device(terms.device))
+        try:
+            lane = Lane(msgspec.structs.replace(job, backend=found.backend, what=found.what), terms.limit)
+            try:
+                peaks = lane.ask("memory", batch=batch, base=base)
+            finally:
+                lane.end()
+        except (Lost, Full, Refused) as reason:
+            found.measurements.append(missing("memory_process", protocol, "unavailable", str(reason)))
+            continue
+        method = "bytes at the peak of three calls in a process of its own; a single run, without an interval"
+        found.measurements += [single_number(name, value, protocol, method) for name, value in peaks.items()]
+
+
+def _quality(model: Model, data: Dataset, n: int) -> list[Measurement]:
+    return list(evaluate(sample(model, n, seed=0, progress=False), data, metrics=["fid"], progress=False).values())
+
+
+def _described(cell: plan.Cell, model: Model) -> ModelRun:
+    """Without a recipe: how the weights were trained is the quality record's to say."""
+    return ModelRun(
+        reference=reference("models", cell.name),
+        label=cell.model,
+        family=model.family,
+        likelihood=model.likelihood,
+        config=cell.plain_config,
+        recipe={},
+        code=cell.code,
+        weights=provenance.weights_digest(model.state_dict()),
+        control=model.control,
+        capabilities=sorted(model.capabilities),
+    )
+
+
+def _written(result: Record, code: str, store: Store) -> Record:
+    """Under a key of what was measured and where; the same measured again is another record, not an old one's end."""
+    number = 0
+    while True:
+        key = provenance.digest({
+            "weights": result.model.weights,
+            "reference": result.model.reference,
+            "config": result.model.config,
+            "data": result.dataset.checksums,
+            "settings": result.settings,
+            "environment": {k: v for k, v in result.environment.items() if k != "load_average"},
+            "code": [code, provenance.code_digest(["genbench.bench", "genbench.lane"])],
+            "repeat": number,
+        })[:16]  # fmt: skip
+        if not store.has_record(key):
+            break
+        number += 1
+    seeds = {**result.seeds, "repeat": number}
+    result = msgspec.structs.replace(result, key=key, seeds=seeds)
+    store.write_record(result, {})
+    return result
+
+
+def sweep_labels(label: str, data: Dataset) -> list[str]:
+    """A model under its own sampler and under each that it names, for the curve of quality against time."""
+    name, overrides, sampler = split_label(label)
+    if sampler is not None:
+        raise Refused(f"a sweep goes through all samplers of a model; name it without {sampler!r}")
+    config = construct.configure(name, data.spec, overrides)
+    named = construct.model_class(name).samplers(config)
+    if not named:
+        raise Refused(f"{name} has one sampler only, so that there is nothing to sweep")
+    inside = ",".join(f"{key}={value}" for key, value in overrides.items())
+    return [label, *(f"{name}[{','.join(part for part in (inside, one) if part)}]" for one in named)]
+
+
+def rows(record: Record) -> list[dict[str, Any]]:
+    """A record's lanes, one plain row each: what the command prints, and gives as JSON."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    shared = {m.metric: m.value for m in record.measurements.values() if not m.protocol}
+    for m in record.measurements.values():
+        backend, _, rest = m.protocol.partition(",")
+        what, _, where = rest.partition(",")
+        if backend not in BACKENDS or what not in ("sampler", "step"):
+            continue
+        row = found.setdefault((backend, what), {
+            "model": record.model.label, "backend": backend, "unit": what, "status": "ok", "note": "",
+            "nfe": shared.get("nfe"), "stages": {}, "memory": {},
+        })  # fmt: skip
+        if m.metric.startswith("seconds_"):
+            row["stages"][m.metric.removeprefix("seconds_")] = m.value
+        elif m.metric.startswith("memory_"):
+            row["memory"][f"{m.metric.removeprefix('memory_')},{where.rpartition(',')[2]}"] = m.value
+        else:
+            row[m.metric.removeprefix("latency_")] = msgspec.to_builtins(m)
+        if m.status in ("invalid", "unavailable") and not m.metric.startswith("memory_"):
+            row["status"], row["note"] = m.status, m.reason
+        elif m.metric in ("latency_p50", "images_per_second"):
+            said = [part for part in m.method.split("; ") if part.startswith(("two modes", "drift"))]
+            kind = "single" if m.metric == "latency_p50" else "offline"
+            row["note"] = "; ".join(filter(None, [row["note"], *(f"{kind}: {part}" for part in said)]))
+    fid = record.get("fid")
+    return [{**row, "fid": msgspec.to_builtins(fid)} if fid else row for row in found.values()]
+
+
+def printed(found: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of the table; a dash stands where there were too few runs."""
+    curve = any("fid" in row for row in found)
+    headings = [
+        "model",
+        "backend",
+        "nfe",
+        "p50, ms",
+        "p90",
+        "p95",
+        "p99",
+        "images/s (batch)",
+        "ready, s",
+        "memory, MiB",
+    ]
+    lines = []
+    for row in found:
+        best, rate = row.get("best_batch"), row.get("images_per_second")
+        memory = [value for value in row["memory"].values() if value is not None]
+        lines.append([
+            row["model"],
+            row["backend"] + (" (step)" if row["unit"] == "step" else ""),
+            f"{row['nfe']:g}" if row["nfe"] is not None else "?",
+            *(_milliseconds(row.get(name), interval=name == "p50") for name in ("p50", "p90", "p95", "p99")),
+            f"{rate['value']:.4g} ({best['value']:g})" if best and rate else "–",
+            f"{sum(row['stages'].values()):.1f}" if row["stages"] else "–",
+            f"{max(memory) / 2**20:.0f}" if memory else "–",
+            *([f"{row['fid']['value']:.4g}" if row["fid"].get("value") is not None else "–"] if curve else []),
+            f"{row['status']}: {row['note']}" if row["status"] != "ok" else row["note"],
+        ])  # fmt: skip
+    return [*headings, *(["FID"] if curve else []), "note"], lines
+
+
+def _milliseconds(measured: dict[str, Any] | None, interval: bool) -> str:
+    if measured is None or measured.get("value") is None:
+        return "–"
+    value, low, high = (f"{1000 * measured[name]:.4g}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})" if interval else value

@@ -1,0 +1,287 @@
+"""A cell: processes that live and die, the gate before the numbers, a record that says all of it."""
+
+import json
+
+import msgspec
+import pytest
+import torch
+from click.testing import CliRunner
+
+import genbench
+from genbench import bench, provenance
+from genbench.bench import Subject, Terms, facts, speed, sweep_labels
+from genbench.errors import Refused, Unavailable
+from genbench.lane import Lane
+from genbench.speed.protocol import MOST, Block, Full, Lost
+from genbench.store import Store
+from tests.speed.sleepers import Sleeper
+from tests.speed.toys import Folded, ToyConfig
+
+SLEEPER = "tests.speed.sleepers:Sleeper"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return genbench.dataset("digits")
+
+
+def subject(digits, label=SLEEPER, **options):
+    return Subject(label=label, data=digits, data_name="digits", **options)
+
+
+class Fake:
+    """A lane that needs no process: `ways` says for each backend how it behaves."""
+
+    ways = {}  # noqa: RUF012
+    made = []  # noqa: RUF012
+
+    def __init__(self, job, limit):
+        self.job, self.name = job, f"{job.backend},{job.what}"
+        self.way = self.ways.get((job.backend, job.what), {})
+        self.made.append(self.name)
+        if "unavailable" in self.way:
+            raise Unavailable(self.way["unavailable"])
+        if "lost" in self.way:
+            raise Lost(self.way["lost"])
+        self.stages = {"import": 2.0, "load": 0.5, "first call": self.way.get("first", 0.25)}
+        self.notes = ["mode default"]
+        self.environment = provenance.environment(torch.device("cpu")) | {"governor": "performance"}
+        self.overhead = 1e-7
+
+    def block(self, batch, runs):
+        if batch > self.way.get("limit", 8):
+            raise Full("that is all")
+        seconds = self.way.get("seconds", 0.001) * batch**0.5
+        return Block(wall=[seconds] * runs, spent=seconds * (runs + 1))
+
+    def ask(self, do, **arguments):
+        if do == "gate":
+            reason = self.way.get("gate")
+            return {"ok": reason is None, "reason": reason, "figures": {"images": 0.5 if reason else 1.0}}
+        assert do == "memory"
+        return {"memory_process": 1e8 * arguments["batch"]}
+
+    def end(self):
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(bench, "Lane", Fake)
+    monkeypatch.setattr(Fake, "ways", {})
+    monkeypatch.setattr(Fake, "made", [])
+    return Fake
+
+
+def one(record, metric, backend="eager", what="sampler"):
+    found = [
+        m for m in record.measurements.values() if m.metric == metric and m.protocol.startswith(f"{backend},{what},")
+    ]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_cell_becomes_a_record(digits, tmp_path, fake):
+    said = []
+    store = Store(tmp_path)
+    record = speed(subject(digits), Terms(seconds=2.0), store, say=said.append)
+    assert store.read_record(record.key) == record
+    assert record.settings["measured"] == "speed"
+    assert record.environment["governor"] == "performance"
+    p50 = one(record, "latency_p50")
+    assert (p50.value, p50.n) == (pytest.approx(0.001), MOST)
+    assert p50.protocol == "eager,sampler,cpu,threads=1,batch=1"
+    assert one(record, "latency_p99").status == "ok"
+    assert one(record, "images_per_second").value == pytest.approx(8 / (0.001 * 8**0.5))
+    assert one(record, "best_batch").value == 8
+    assert one(record, "seconds_first_call").value == 0.25
+    assert "mode default" in one(record, "seconds_first_call").method
+    assert record.get("nfe").value == 1
+    assert record.get("parameters").value == 20
+    peaks = [m for m in record.measurements.values() if m.metric == "memory_process"]
+    assert sorted(m.protocol.rpartition(",")[2] for m in peaks) == ["batch=1", "batch=8"]
+    assert fake.made == ["eager,sampler"] * 3  # the timing, and memory at two batches
+    assert any("memory" in line for line in said)
+
+
+def test_the_weights_are_those_of_the_quality_record(digits, tmp_path, fake):
+    """The record names the sha256 of the weights, and their training seed; each repetition has a key of its own."""
+    model = subject(digits).built()
+    store = Store(tmp_path)
+    records = [speed(subject(digits), Terms(seconds=0.5), store) for _ in range(2)]
+    assert {r.model.weights for r in records} == {provenance.weights_digest(model.state_dict())}
+    assert [r.seeds["repeat"] for r in records] == [0, 1]
+    assert records[0].key != records[1].key
+
+
+def test_what_does_not_pass_the_gate_has_no_number(digits, tmp_path, fake):
+    fake.ways = {("compile", "sampler"): {"gate": "share of equal images: 0.5, must be at least 0.95"}}
+    record = speed(subject(digits), Terms(backends=("eager", "compile"), seconds=0.5), Store(tmp_path))
+    for metric in ("latency_p50", "images_per_second"):
+        bad = one(record, metric, "compile")
+        assert bad.status == "invalid"
+        assert bad.reason == "parity: share of equal images: 0.5, must be at least 0.95"
+        assert one(record, metric).status == "ok"
+    assert not [m for m in record.measurements if m.startswith("latency_p90[compile")]
+    assert not [m for m in record.measurements if m.startswith("memory_process[compile")]
+    assert record.report["parity compile,sampler: images"] == 0.5
+
+
+def test_what_is_not_there_says_why(digits, tmp_path, fake):
+    fake.ways = {
+        ("cudagraph", "sampler"): {"unavailable": "CUDA graphs need a CUDA device"},
+        ("onnx-cpu", "sampler"): {"lost": "the process ended: SIGSEGV"},
+    }
+    terms = Terms(backends=("cudagraph", "eager", "onnx-cpu"), seconds=0.5, scenarios=("single",))
+    record = speed(subject(digits), terms, Store(tmp_path))
+    assert one(record, "latency_p50", "cudagraph").status == "unavailable"
+    assert one(record, "latency_p50", "cudagraph").reason == "CUDA graphs need a CUDA device"
+    assert one(record, "latency_p50", "onnx-cpu").reason == "the process ended: SIGSEGV"
+    assert one(record, "latency_p50").status == "ok"
+    assert not [m for m in record.measurements if m.startswith("images_per_second")]
+
+
+def test_the_step_stands_in_where_the_sampler_cannot_run(digits, tmp_path, fake):
+    fake.ways = {("onnx-cpu", "sampler"): {"unavailable": "its loop would unroll"}}
+    label = "tests.speed.toys:Folded"
+    terms = Terms(backends=("eager", "onnx-cpu"), seconds=0.5, scenarios=("single",), memory=False)
+    record = speed(subject(digits, label), terms, Store(tmp_path))
+    assert fake.made == ["eager,sampler", "onnx-cpu,sampler", "onnx-cpu,step"]
+    assert one(record, "latency_p50", "onnx-cpu").status == "unavailable"
+    assert one(record, "latency_p50", "onnx-cpu", "step").status == "ok"
+    assert record.get("network_calls").value == record.get("nfe").value == 30
+
+
+def test_facts_are_counted(digits):
+    """30 steps of two 3x3 convolutions, 2 to 8 and 8 to 1 channels on 8x8: 2 * 64 * 9 * (16 + 8) FLOPs each."""
+    found = facts(Folded(digits.spec, ToyConfig()))
+    assert found.calls == 30
+    assert found.flops == 30 * 2 * 64 * 9 * (16 + 8)
+    assert found.draws == [("normal", (1, 8, 8))] * 31
+    sleeper = facts(Sleeper(digits.spec, Sleeper.Config()))
+    assert sleeper.flops == 2 * 3 * 5
+    assert sleeper.calls is None
+
+
+def test_somebody_else_on_the_gpu_is_refused(digits, tmp_path, fake, monkeypatch):
+    monkeypatch.setattr(bench.nvml, "processes", lambda device: 2)
+    with pytest.raises(Refused, match="2 other processes compute; its times would be mixed"):
+        speed(subject(digits), Terms(seconds=0.5), Store(tmp_path))
+    assert not fake.made
+
+
+def test_a_curve_has_a_record_for_each_sampler(digits, tmp_path, fake):
+    labels = sweep_labels(SLEEPER, digits)
+    assert labels == [SLEEPER, f"{SLEEPER}[slow]"]
+    assert sweep_labels("ddpm[width=16]", digits)[1].startswith("ddpm[width=16,")
+    terms = Terms(seconds=0.5, scenarios=("single",), memory=False)
+    records = [speed(subject(digits, label), terms, Store(tmp_path), samples=50) for label in labels[:1]]
+    assert records[0].get("fid").value > 0
+    with pytest.raises(Refused, match="one sampler only"):
+        sweep_labels("vae", digits)
+    with pytest.raises(Refused, match="without 'slow'"):
+        sweep_labels(labels[1], digits)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"backends": ("eagre",)}, "no backend 'eagre'; did you mean eager"),
+        ({"backends": ()}, "at least one backend"),
+        ({"backends": ("eager", "eager")}, "named twice"),
+        ({"scenarios": ("online",)}, "no scenario 'online'"),
+        ({"unit": "stepp"}, "no unit 'stepp'; did you mean step"),
+        ({"seconds": 0.0}, "above 0"),
+        ({"seconds": float("nan")}, "above 0"),
+    ],
+)
+def test_terms_are_checked(wrong, says):
+    with pytest.raises(Refused, match=says):
+        Terms(**wrong)
+
+
+def job(digits, **config):
+    inside = ",".join(f"{name}={value}" for name, value in config.items())
+    label = f"{SLEEPER}[{inside}]" if inside else SLEEPER
+    prepared = bench._job(subject(digits, label), Terms(), facts(Sleeper(digits.spec, Sleeper.Config())))
+    return msgspec.structs.replace(prepared, backend="eager", what="sampler")
+
+
+def test_a_process_of_its_own(digits):
+    """A slow first call stands in its stage and not among the times; what is printed does not disturb the answers."""
+    lane = Lane(job(digits, first=0.7, then="print"), limit=120.0)
+    try:
+        assert lane.stages["first call"] >= 0.7
+        assert lane.stages["import"] > 0
+        assert lane.overhead < 0.01
+        assert lane.environment["threads"] == 1
+        block = lane.block(2, 20)
+        assert len(block.wall) == 20
+        assert max(block.wall) < 0.7
+        assert not block.device
+        assert lane.ask("memory", batch=1, base=None)["memory_process"] > 2**24
+        with pytest.raises(Full, match="noise alone"):
+            lane.block(2**40, 1)
+        with pytest.raises(Lost, match="AttributeError"):
+            lane.ask("dance")
+        assert len(lane.block(1, 3).wall) == 3  # it lives on
+    finally:
+        lane.end()
+    lane.end()
+
+
+@pytest.mark.parametrize(
+    ("then", "kind", "says"),
+    [("exit", Lost, "the process ended: exit status 7"), ("raise", Lost, "ZeroDivisionError: no sampler is divided")],
+)
+def test_a_crash_is_a_reason(digits, then, kind, says):
+    with pytest.raises(kind, match=says):
+        Lane(job(digits, then=then), limit=120.0)
+
+
+def test_a_process_that_hangs_is_killed(digits):
+    with pytest.raises(Lost, match="not done after"):
+        Lane(job(digits), limit=0.5)
+
+
+@pytest.mark.slow
+def test_a_real_cell(digits, tmp_path):
+    """A sampler that sleeps 20 ms, and fits five in memory: measured to 20 ms, its best batch is 4."""
+    label = f"{SLEEPER}[seconds=0.02,then=memory]"
+    record = speed(subject(digits, label), Terms(seconds=3.0), Store(tmp_path))
+    p50 = one(record, "latency_p50")
+    assert 0.02 <= p50.value < 0.03
+    assert one(record, "latency_p99").status == "undefined"
+    assert one(record, "best_batch").value == 4
+    assert "memory ended at batch 8" in one(record, "best_batch").method
+    assert one(record, "images_per_second").value == pytest.approx(4 / 0.02, rel=0.3)
+
+
+def test_the_command(digits, tmp_path, fake):
+    from genbench.cli import main
+
+    def call(*arguments):
+        return CliRunner().invoke(main, ["speed", *map(str, arguments), "--dataset", "digits", "-o", tmp_path])
+
+    shown = call(SLEEPER, "--seconds", 0.5, "--backends", "eager,onnx-cpu")
+    assert shown.exit_code == 0, shown.output
+    assert "onnx-cpu" in shown.output
+    found = json.loads(CliRunner().invoke(main, [
+        "speed", SLEEPER, "--dataset", "digits", "-o", str(tmp_path), "--seconds", "0.5", "--json",
+    ]).stdout)  # fmt: skip
+    assert found["rows"][0]["backend"] == "eager"
+    assert found["rows"][0]["p50"]["value"] == pytest.approx(0.001)
+    for arguments, says in (
+        (("vea",), "unknown model 'vea'; did you mean vae"),
+        ((SLEEPER, "--backends", "eagre"), "no backend 'eagre'"),
+        ((SLEEPER, "--scenario", "online"), "no scenario 'online'"),
+        ((SLEEPER, "--weights", tmp_path / "none.safetensors"), "cannot be read as safetensors"),
+        ((f"{SLEEPER}[quick]",), "has no sampler 'quick'"),
+        (("vae", "--sweep"), "one sampler only"),
+        ((SLEEPER, "--device", "cuda"), "no CUDA device"),
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 2, result.output
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1, result.stderr
+        assert says in lines[0]
