@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -448,6 +449,57 @@ def conform(
         click.echo("\n".join(report.summary(found)))
     if report.any_wrong(found):
         sys.exit(1)
+
+
+@main.command(epilog=_example("genbench export gan --dataset digits -o gan.onnx"))
+@click.argument("model")
+@click.option("--dataset", required=True, help="The data that the model is built for.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The file; by default MODEL-UNIT.onnx.")
+@click.option(
+    "--unit",
+    type=click.Choice(["sampler", "step", "log_prob"]),
+    default="sampler",
+    show_default=True,
+    help="The whole sampler, one step of it, or the likelihood.",
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="safetensors weights; without, those of --seed.")
+@click.option("--seed", default=0, show_default=True, help="Of the initial weights, where none are given.")
+@_root
+@_download
+@_as_json
+def export(
+    model: str,
+    dataset: str,
+    out: Path | None,
+    unit: Literal["sampler", "step", "log_prob"],
+    weights: Path | None,
+    seed: int,
+    data_root: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Write a MODEL as an ONNX graph that needs nothing of genbench: noise in, images out, any batch size."""
+    from genbench.construct import build
+    from genbench.construct import dataset as load_dataset
+    from genbench.progress import Bar
+    from genbench.speed.export import STAGES
+    from genbench.speed.export import export as write_graph
+    from genbench.store import load
+
+    built = build(model, load_dataset(dataset, root=data_root, download=download).spec, seed=seed)
+    if weights:
+        load(built, weights)
+    path = out or Path(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-')}-{unit}.onnx")
+    with Bar(f"export {model}", len(STAGES)) as bar:
+        graph = write_graph(built, path, unit, say=lambda stage: bar.to(STAGES.index(stage), stage))
+    if as_json:
+        click.echo(json.dumps({"file": str(path), **graph.facts()}, indent=1))
+        return
+    rows = [[e.name, e.law or "data", " x ".join(map(str, e.shape))] for e in graph.inputs]
+    _show(["input", "law", "shape"], rows)
+    click.echo(f"{model} as {unit}: {path}, {path.stat().st_size:,} bytes")
+    if not weights:
+        click.echo("These are initial weights; --weights FILE takes those of a training.", err=True)
 
 
 @main.command(epilog=_example("genbench publish --records runs/records --out site"))

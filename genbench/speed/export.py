@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 Exportable = Literal["sampler", "step", "log_prob"]
 
+STAGES = ("trace", "convert", "check", "write")
 MOST_CALLS = 16  # of the network in a loop that would unroll: beyond, the graph takes minutes to make and to load
+_STRUCTURED = {"config", "nfe", "opset", "data", "inputs", "outputs"}  # metadata in JSON
 _BATCH = 3  # of the example: 0 and 1 are special cases to a tracer
 
 
@@ -66,6 +68,11 @@ class Graph:
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
 
+    def facts(self) -> dict[str, Any]:
+        """What the metadata say, as plain values; names without `genbench.`."""
+        found = {entry.key.removeprefix("genbench."): entry.value for entry in self.proto.metadata_props}
+        return {key: json.loads(value) if key in _STRUCTURED else value for key, value in found.items()}
+
 
 def export(
     model: Model, path: Path, unit: Exportable = "sampler", say: Callable[[str], None] = lambda _: None
@@ -74,7 +81,7 @@ def export(
 
     Args:
         unit: the whole sampler, one step of it, or the likelihood.
-        say: is told what is being done.
+        say: is told each of the `STAGES` as it begins.
 
     Returns:
         What was written. `Unavailable` says why a model cannot be exported.

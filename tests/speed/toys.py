@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -153,6 +153,9 @@ class Drawing(Model):
 
 class Points(Folded):
     """The chain on points, without levels to hide an error."""
+
+    def step(self) -> Unit:
+        return replace(super().step(), example=lambda n: (torch.zeros(n, 1, self.data.dim, 1), torch.zeros(1)))
 
     def drive(self, call, noise: Noise) -> Tensor:
         x = noise.normal(*self.data.shape)

@@ -1,0 +1,225 @@
+"""Exported graphs: checked, described, of any batch size, at home in a bare onnxruntime, equal to eager."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+
+import genbench
+from genbench import catalog, provenance, store
+from genbench.cli import main
+from genbench.construct import build, model_class
+from genbench.errors import Unavailable
+from genbench.noise import Recorded, Replay, Streams
+from genbench.speed import export as exporting
+from genbench.speed.backends import Stages, find
+from genbench.speed.export import STAGES, export, to_graph
+from genbench.speed.parity import gate, noises
+from tests.speed.toys import SPEC, Drawing, Folded, OneShot, Points, Unfolded, toy
+
+# What a user needs to draw images from an exported sampler; printed in the README.
+SCRIPT = """
+import json, sys
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+facts = session.get_modelmeta().custom_metadata_map
+random, n = np.random.default_rng(0), 16
+laws = {"normal": random.standard_normal, "uniform": lambda size: random.uniform(1e-7, 1.0, size)}
+noise = {i["name"]: laws[i["law"]]([n if s == "n" else s for s in i["shape"]]).astype(np.float32)
+         for i in json.loads(facts["genbench.inputs"])}
+np.save(sys.argv[2], session.run(None, noise)[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    return {(kind, unit): to_graph(toy(kind), unit) for kind, unit in [(Folded, "sampler"), (OneShot, "sampler")]}
+
+
+def opened(graph):
+    return onnxruntime.InferenceSession(graph.proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def test_a_loop_is_one_scan_however_long(graphs):
+    graph = graphs[Folded, "sampler"]
+    kinds = [node.op_type for node in graph.proto.graph.node]
+    assert kinds.count("Scan") == 1
+    assert "Conv" not in kinds, "the network stands inside the loop"
+    assert [entry.shape for entry in graph.inputs] == [("n", 1, 4, 4), (30, "n", 1, 4, 4)]
+    assert [entry.law for entry in graph.inputs] == ["normal", "normal"]
+
+
+@pytest.mark.parametrize("kind", [Folded, OneShot])
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_any_batch_size_gives_eagers_integers(graphs, kind, n):
+    graph, model = graphs[kind, "sampler"], toy(kind)
+    noise = Recorded(Streams(n, range(n)))
+    expected = model.sample(noise)
+    feed = {entry.name: entry.take(noise.tensors).numpy() for entry in graph.inputs}
+    (found,) = opened(graph).run(None, feed)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected.numpy())
+
+
+def test_the_graph_says_what_it_is(graphs):
+    facts, model = graphs[Folded, "sampler"].facts(), toy(Folded)
+    assert facts["model"] == "tests.speed.toys:Folded"
+    assert facts["version"] == genbench.__version__
+    assert facts["weights"] == provenance.weights_digest(model.state_dict())
+    assert facts["config"] == {"steps": 30, "width": 8}
+    assert (facts["unit"], facts["nfe"]) == ("sampler", 30)
+    assert facts["data"] == {"shape": [1, 4, 4], "levels": 17, "classes": None}
+    assert facts["opset"] >= 18
+    assert facts["inputs"][1] == {"name": "normal_1", "law": "normal", "shape": [30, "n", 1, 4, 4]}
+    assert facts["outputs"] == ["images"]
+    assert {entry.name for entry in opened(graphs[Folded, "sampler"]).get_inputs()} == {"normal_0", "normal_1"}
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    assert facts["weights"] != provenance.weights_digest(model.state_dict())
+
+
+def test_no_path_of_this_machine_is_left_in_the_graph(graphs):
+    content = graphs[Folded, "sampler"].proto.SerializeToString()
+    assert b".py" not in content
+    assert b"stack_trace" not in content
+
+
+def test_a_loop_that_would_unroll_is_refused():
+    with pytest.raises(Unavailable, match=r"would unroll to 30 copies of the network; its step can be exported"):
+        to_graph(toy(Unfolded))
+
+
+def test_what_has_no_step_or_no_likelihood_says_so():
+    with pytest.raises(Unavailable, match="one shot"):
+        to_graph(toy(OneShot), "step")
+    with pytest.raises(Unavailable, match="defines no likelihood"):
+        to_graph(toy(Folded), "log_prob")
+
+
+def test_an_exporter_that_fails_gives_its_reason(monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("no such operator\nand a long story") from ValueError("the cause")
+
+    monkeypatch.setattr(torch.export, "export", broken)
+    with pytest.raises(Unavailable, match="OneShot cannot be exported as sampler: ValueError: the cause"):
+        to_graph(toy(OneShot))
+
+
+def test_a_graph_that_does_not_hold_is_not_written(monkeypatch, tmp_path):
+    def odd(proto):
+        proto.graph.node[-1].op_type = "NoSuchOperator"
+        return proto
+
+    monkeypatch.setattr(exporting, "_bare", odd)
+    with pytest.raises(Unavailable, match="the graph does not hold"):
+        export(toy(OneShot), tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_likelihood_is_a_graph_too():
+    graph, model = to_graph(toy(OneShot), "log_prob"), toy(OneShot)
+    x, noise = torch.arange(80).reshape(5, 1, 4, 4).remainder(17).to(torch.uint8), Recorded(Streams(0, range(5)))
+    expected = model.log_prob(x, noise).detach().numpy()
+    assert [(entry.name, entry.law) for entry in graph.inputs] == [("x", None), ("normal_0", "normal")]
+    (found,) = opened(graph).run(None, {"x": x.numpy(), "normal_0": noise.tensors[0].numpy()})
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Drawing, Points])
+def test_other_loops(kind):
+    """A loop over rows of one draw, with an output a step; and a loop in Python, which has but its step."""
+    model = toy(kind)
+    what = "sampler" if kind is Drawing else "step"
+    given = noises(model, (4, 4, 2))
+    prepared = find("onnx-cpu").prepare(model, what, given[0], Stages())
+    assert gate(model, prepared, given, step=prepared.step).ok
+
+
+def test_a_training_model_is_left_as_it_is():
+    model = toy(OneShot).train()
+    to_graph(model)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_file_runs_where_there_is_no_genbench(tmp_path):
+    """The README's script imports numpy and onnxruntime alone, in a process that could find nothing of ours."""
+    said = []
+    export(toy(Folded), tmp_path / "toy.onnx", say=said.append)
+    assert said == list(STAGES)
+    onnx.checker.check_model(tmp_path / "toy.onnx", full_check=True)
+    assert len(SCRIPT.strip().splitlines()) <= 10
+    command = [sys.executable, "-c", SCRIPT, "toy.onnx", "images.npy"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    images = np.load(tmp_path / "images.npy")
+    assert (images.shape, images.dtype) == ((16, 1, 4, 4), np.uint8)
+    assert 4 < len(np.unique(images)) <= SPEC.levels
+    assert len(np.unique(images.reshape(16, -1), axis=0)) == 16
+
+
+def test_the_command_writes_given_weights(tmp_path):
+    data = genbench.dataset("digits").spec
+    trained = build("gan", data, seed=5)
+    store.write_weights(trained, tmp_path / "w.safetensors")
+    path = tmp_path / "gan.onnx"
+    arguments = ["export", "gan", "--dataset", "digits", "-o", str(path), "--weights", str(tmp_path / "w.safetensors")]
+    found = CliRunner().invoke(main, [*arguments, "--json"])
+    assert found.exit_code == 0, found.output
+    facts = json.loads(found.stdout)
+    assert facts["file"] == str(path)
+    assert facts["weights"] == provenance.weights_digest(trained.state_dict())
+    meta = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta()
+    assert meta.custom_metadata_map["genbench.model"] == "baselines.gan:GAN"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["gan", "--dataset", "digits", "--unit", "step"], "one shot"),
+        (["gan", "--dataset", "digits", "--unit", "log_prob"], "defines no likelihood"),
+        (["rbm", "--dataset", "digits"], "binary"),
+        (["ddpm[ddim-21]", "--dataset", "digits"], "did you mean ddim-2"),
+        (["nothing", "--dataset", "digits"], "nothing"),
+    ],
+)
+def test_the_command_says_why_not(arguments, reason, tmp_path):
+    out = tmp_path / "x.onnx"
+    found = CliRunner().invoke(main, ["export", *arguments, "-o", str(out)])
+    assert found.exit_code == 2
+    assert reason in found.output
+    assert not out.exists()
+
+
+def roughened(model):
+    """Weights that start at zero would hide what the network does."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["digits", "glyphs"])
+@pytest.mark.parametrize("name", [n for n in catalog.MODELS if not model_class(n).control])
+def test_every_model_exports_and_passes_the_gate(name, dataset):
+    """As a whole sampler, and as a step where there is one; default sizes."""
+    data = genbench.dataset(dataset).spec
+    if reason := model_class(name).supports(data):
+        pytest.skip(reason)
+    model = roughened(build(name, data))
+    given = noises(model, (8, 8, 3))
+    onnx_cpu = find("onnx-cpu")
+    for what in ("sampler",) if model.step() is None else ("sampler", "step"):
+        prepared = onnx_cpu.prepare(model, what, given[0], Stages())
+        verdict = gate(model, prepared, given, step=prepared.step)
+        assert verdict.ok, verdict.reason
+    with torch.no_grad():
+        assert len(model.sample(Replay(given[0].tensors)).unique(dim=0)) > 1
