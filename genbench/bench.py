@@ -367,8 +367,13 @@ def _energy(found: Found) -> None:
 
 def _memory(found: Found, job: Job, terms: Terms, say: Say) -> None:
     """Peaks at the batches that were timed, each in a fresh process."""
-    for batch in sorted(set(found.batches.values())):
-        protocol = f"{found.protocol},batch={batch}"
+    wanted = {"batch=1": found.batches.get("single"), "best batch": found.batches.get("offline")}
+    if wanted["batch=1"] == wanted["best batch"]:
+        del wanted["best batch"]
+    for word, batch in wanted.items():
+        if batch is None:
+            continue
+        protocol = f"{found.protocol},{word}"
         say(f"{job.model} / {found.name}: memory at batch {batch}")
         base = nvml.used(torch.device(terms.device))
         try:
@@ -380,7 +385,7 @@ def _memory(found: Found, job: Job, terms: Terms, say: Say) -> None:
         except (Lost, Full, Refused) as reason:
             found.measurements.append(missing("memory_process", protocol, "unavailable", str(reason)))
             continue
-        method = "bytes at the peak of three calls in a process of its own; a single run, without an interval"
+        method = f"bytes at the peak of three calls of batch {batch} in a process of its own; a single run"
         found.measurements += [single_number(name, value, protocol, method) for name, value in peaks.items()]
 
 

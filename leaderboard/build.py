@@ -78,7 +78,7 @@ def build(records: Path | Sequence[Path], out: Path) -> Path:
             if grid.picture:
                 files[f"assets/{grid.picture.name}"] = grid.picture.data
         for row in chapter.section.rows:
-            files.update((f"records/{one.key}.json", record.encode(one)) for one in row.records)
+            files.update((f"records/{one.key}.json", record.encode(one)) for one in (*row.records, *row.companions))
     try:
         _replace(out, files)
     except OSError as error:

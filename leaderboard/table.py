@@ -123,6 +123,7 @@ class Row:
     cells: tuple[Cell, ...]
     further: tuple[tuple[str, Cell], ...]  # measurements that have no column
     records: tuple[Record, ...]  # one for each training seed
+    companions: tuple[Record, ...] = ()  # how fast the same weights sample: further numbers of the same row
 
     @property
     def name(self) -> str:
@@ -189,15 +190,24 @@ def sections(records: Sequence[Record]) -> list[Section]:
 
 
 def _section(anchor: str, title: str, records: list[Record], everybody: set[str]) -> Section:
+    records, beside = _joined(records)
     grouped: dict[bytes, list[Record]] = {}
     for record in records:
         grouped.setdefault(_canonical(_configuration(record)), []).append(record)
     shown = [_newest(group) for group in grouped.values()]
     everything = [record for group in shown for record in group]
-    headings, absent = _headings(everything)
+    whole = {one.key: _whole(one, beside.get(one.key, [])) for one in everything}
+    headings, absent = _headings(list(whole.values()))
     hardware = sorted({_hardware(record) for record in everything})
     variants = _variants(shown)
-    rows = [_row(group, variant, headings) for group, variant in zip(shown, variants, strict=True)]
+    rows = [
+        replace(
+            _row([whole[one.key] for one in group], variant, headings),
+            records=tuple(group),
+            companions=tuple(other for one in group for other in beside.get(one.key, [])),
+        )
+        for group, variant in zip(shown, variants, strict=True)
+    ]
     rows = _ordered(_mark_best(rows, headings), headings)
     rows = [replace(row, anchor=f"{anchor}-{index + 1}") for index, row in enumerate(rows)]
     notes: list[str] = []
@@ -214,6 +224,37 @@ def _section(anchor: str, title: str, records: list[Record], everybody: set[str]
         superseded=len(records) - len(everything),
         hardware=tuple(hardware),
     )
+
+
+def _joined(records: list[Record]) -> tuple[list[Record], dict[str, list[Record]]]:
+    """Records that make rows, and for their keys those that say how fast the same weights sample on the same machine.
+
+    What was measured of weights that no other record is about, or on another machine, has a row of its own.
+    """
+    rows = [one for one in records if one.settings.get("measured") != "speed"]
+    owners: dict[bytes, list[Record]] = {}
+    for one in rows:
+        if one.model.weights is not None:
+            owners.setdefault(_weights(one), []).append(one)
+    beside: dict[str, list[Record]] = {}
+    for one in sorted(records, key=lambda one: (one.created, one.key)):
+        if one.settings.get("measured") == "speed":
+            found = owners.get(_weights(one), [])
+            for owner in found:
+                beside.setdefault(owner.key, []).append(one)
+            rows += [] if found else [one]
+    return rows, beside
+
+
+def _weights(record: Record) -> bytes:
+    model = record.model
+    return _canonical([model.reference, model.config, model.weights, _hardware(record)])
+
+
+def _whole(record: Record, beside: list[Record]) -> Record:
+    """A record with the numbers of those beside it; its own go first, then those of the newest."""
+    measurements = {name: m for one in beside for name, m in one.measurements.items()}
+    return msgspec.structs.replace(record, measurements={**measurements, **record.measurements})
 
 
 def _canonical(value: Any) -> bytes:

@@ -314,6 +314,31 @@ def test_a_known_law_goes_before_features_and_densities_have_no_bits():
             assert section.headings[section.headline(axis)].column.metric == metric
 
 
+def test_how_fast_weights_sample_stands_in_their_row(tmp_path):
+    """A speed record joins the row of its weights on its machine, newest first; its own row otherwise."""
+
+    def fast(of, name, **more):
+        numbers = {m.name: m for m in (number("latency_p50", 0.001, 1e-5, protocol="eager"), number("nfe", 1.0))}
+        kept = {"settings": {"measured": "speed"}, "measurements": numbers, "key": name * 16, **more}
+        return msgspec.structs.replace(of, **kept)
+
+    slow = simple("vae", 0, (number("fid", 3.0), number("nfe", 2.0)))
+    other = simple("gan", 0, (number("fid", 4.0),))
+    elsewhere = slow.environment | {"cpu": "another"}
+    beside = fast(slow, "a", model=msgspec.structs.replace(slow.model, recipe={}))
+    section = only(sections([slow, other, beside, fast(other, "b", environment=elsewhere)]))
+    assert len(section.rows) == 3
+    row = next(row for row in section.rows if row.label == "vae")
+    assert (row.records, row.companions) == ((slow,), (beside,))
+    assert cell_of(section, "vae", "latency_p50").value == pytest.approx(1.0)
+    assert cell_of(section, "vae", "nfe").value == 2.0, "the record's own number goes first"
+    assert [cell_of(section, "vae", "fid").value, section.superseded] == [3.0, 0]
+    for one in (slow, beside):
+        (tmp_path / f"{one.key}.json").write_bytes(record.encode(one))
+    built = build(tmp_path, tmp_path / "site").parent
+    assert {p.stem for p in (built / "records").iterdir()} == {slow.key, beside.key}
+
+
 def test_the_order_of_the_records_does_not_matter(records):
     found = list(collect(records).records)
     expected = sections(found)

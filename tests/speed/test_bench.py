@@ -99,7 +99,7 @@ def test_a_cell_becomes_a_record(digits, tmp_path, fake):
     assert record.get("nfe").value == 1
     assert record.get("parameters").value == 20
     peaks = [m for m in record.measurements.values() if m.metric == "memory_process"]
-    assert sorted(m.protocol.rpartition(",")[2] for m in peaks) == ["batch=1", "batch=8"]
+    assert sorted(m.protocol.rpartition(",")[2] for m in peaks) == ["batch=1", "best batch"]
     assert fake.made == ["eager,sampler"] * 3  # the timing, and memory at two batches
     assert any("memory" in line for line in said)
 
