@@ -212,7 +212,8 @@ class Prior(nn.Module):
 
         code = torch.full_like(uniform[:, 0], self.codes, dtype=torch.int64)
         positions = torch.arange(len(self.place), device=uniform.device)[:, None]
-        state = (code, self.cache(len(uniform)), self.cache(len(uniform)))
+        n = uniform.shape[0]  # `len` would fix the batch of an exported graph
+        state = (code, self.cache(n), self.cache(n))
         _, (codes,) = fold(body, state, (positions, uniform.T))
         return codes.T
 

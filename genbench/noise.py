@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -178,6 +179,20 @@ def categorical(logits: Tensor, uniform: Tensor) -> Tensor:
     return (cumulative[..., :-1] <= uniform.double()[..., None]).sum(dim=-1)
 
 
+_watched: list[int] | None = None
+
+
+@contextmanager
+def watch_folds() -> Iterator[list[int]]:
+    """Collects the number of steps of each fold that runs inside."""
+    global _watched
+    before, _watched = _watched, []
+    try:
+        yield _watched
+    finally:
+        _watched = before
+
+
 State = tuple[Tensor, ...]
 Body = Callable[[State, State, State], tuple[State, State]]
 
@@ -191,7 +206,8 @@ def fold(
     scan under `torch.export`.
 
     Args:
-        body: a function of tensors without side effects; the state keeps its shapes and types.
+        body: a function of tensors without side effects; the state keeps its shapes and types. (A batch size is read as
+            `x.shape[0]`: `len(x)` would fix it in an exported graph.)
         rows: what differs from step to step, T along the first axis (at least one row).
         noise, draws: what a step draws, in order, and where from.
 
@@ -201,6 +217,8 @@ def fold(
     steps = len(rows[0])
     if steps == 0:
         return state, ()
+    if _watched is not None:
+        _watched.append(steps)
     held = noise.stacked(steps, draws) if isinstance(noise, Stacked) else None
     if torch.compiler.is_exporting():
         return _scan(body, state, (*rows, *(held or _draw_stacked(noise, steps, draws))), len(rows))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import genbench
 from genbench import files, provenance
 from genbench.errors import Unavailable
-from genbench.noise import Draw, Noise, Streams
+from genbench.noise import Draw, Noise, Streams, watch_folds
 from genbench.types import Model
 
 if TYPE_CHECKING:
@@ -147,7 +147,6 @@ class _Survey:
         self.n, self.device = source.n, source.device
         self.inputs: list[Input] = []
         self.tensors: list[Tensor] = []
-        self.looped = False
         self._source, self._draws = source, 0
 
     def _keep(self, law: Any, shape: tuple[int, ...], drawn: Tensor) -> Tensor:
@@ -164,7 +163,6 @@ class _Survey:
         return self._keep("uniform", shape, self._source.uniform(*shape))
 
     def stacked(self, steps: int, draws: Sequence[Draw]) -> tuple[Tensor, ...]:
-        self.looped = True
         parts = [[getattr(self._source, law)(*shape) for law, shape in draws] for _ in range(steps)]
         found = tuple(torch.stack(column) for column in zip(*parts, strict=True)) if draws else ()
         for place, (law, shape) in enumerate(draws):
@@ -230,9 +228,9 @@ class _Module(nn.Module):
 
 def _sampler(model: Model) -> _Plan:
     survey = _Survey(Streams(0, range(_BATCH)))
-    with torch.no_grad():
+    with torch.no_grad(), watch_folds() as folds:
         model.sample(survey)
-    if not survey.looped and (model.nfe is None or model.nfe > MOST_CALLS):
+    if not folds and (model.nfe is None or model.nfe > MOST_CALLS):
         raise Unavailable(
             f"{type(model).__name__} cannot be exported as sampler: its loop would unroll to {model.nfe or 'many'} "
             "copies of the network; its step can be exported"
