@@ -10,7 +10,7 @@ help:
 	@echo "make demo   train and measure the quick suite, build its page (about seven minutes on two cores)"
 	@echo "make test   lint, types and tests"
 	@echo "make slow   the tests that take minutes each: bars on trained models, coverage of intervals"
-	@echo "make bench  the benchmarks"
+	@echo "make bench  the benchmarks, as ratios to the first run on this machine"
 	@echo "make clean  remove the virtual environment and all results"
 
 demo: $(INSTALLED)
@@ -35,7 +35,9 @@ picture: demo
 	$(BIN)/python -m leaderboard.picture site/index.html leaderboard/page.png
 
 bench: $(INSTALLED)
-	$(BIN)/pytest -q tests/benchmarks --benchmark-only
+	@mkdir -p .benchmarks
+	$(BIN)/pytest -q tests/benchmarks --benchmark-only --benchmark-json=.benchmarks/latest.json
+	$(BIN)/python -m tests.benchmarks.compare .benchmarks/latest.json .benchmarks/baseline.json
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "genbench needs Python 3.11 or newer; name one with make PYTHON=..."; exit 2; }
