@@ -21,7 +21,8 @@ from torch import Tensor
 from baselines.ddpm import DDPM, DDPMConfig, cumulative, ddim, dpmpp, path, path_in_snr
 from baselines.flow_matching import FlowMatching, FlowMatchingConfig, euler, heun, midpoint, solve, times
 from baselines.pixelcnn import PixelCNN, PixelCNNConfig
-from genbench.noise import Recorded, Replay, Streams
+from baselines.vqvae import VQVAE, VQVAEConfig
+from genbench.noise import Recorded, Replay, Streams, categorical
 from genbench.types import DataSpec, Refused
 
 M, S = 0.7, 0.4
@@ -218,3 +219,33 @@ def test_a_step_holds_the_weights_of_its_making() -> None:
 def test_an_unknown_sampler_of_pixels_is_refused() -> None:
     with pytest.raises(Refused, match="'cached' or 'naive'"):
         PixelCNN(DataSpec(shape=(1, 3, 3), levels=2), PixelCNNConfig(sampler="fast"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "levels"), [((1, 8, 8), 17), ((3, 16, 16), 256)])
+def test_codes_with_kept_keys_and_values_are_the_naive_ones(shape: tuple[int, ...], levels: int) -> None:
+    """The naive prior runs over all positions for every code."""
+    torch.manual_seed(0)
+    data = DataSpec(shape=shape, levels=levels)
+    prior = VQVAE(data, VQVAEConfig.for_data(data)).prior.eval()
+    uniform = Streams(2, range(50)).uniform(len(prior.place))
+    with torch.no_grad():
+        for p in prior.parameters():
+            p.mul_(2.0)
+        naive = torch.zeros(uniform.shape, dtype=torch.int64)
+        for s, u in enumerate(uniform.T):
+            naive[:, s] = categorical(prior(naive)[:, s], u)
+        assert torch.equal(prior.sample(uniform), naive)
+    assert len(naive.unique()) > 10
+
+
+def test_what_stands_at_later_positions_does_not_matter() -> None:
+    data = DataSpec(shape=(1, 8, 8), levels=2)
+    unit = VQVAE(data, VQVAEConfig.for_data(data)).eval().step()
+    code, _, uniform, keys, values = unit.example(4)
+    position, late = torch.tensor([2]), torch.arange(keys.shape[3])[:, None] >= 2
+    with torch.no_grad():
+        plain = unit.module(code, position, uniform, keys, values)
+        other = unit.module(code, position, uniform, keys.masked_fill(late, 7.0), values.masked_fill(late, 7.0))
+        early = unit.module(code, position, uniform, keys.masked_fill(~late, 7.0), values)
+    assert all(torch.equal(a, b) for a, b in zip(plain, other, strict=True))
+    assert not torch.equal(plain[2], early[2])
