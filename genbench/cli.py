@@ -337,6 +337,7 @@ def speed(
     from genbench import bench
     from genbench.construct import dataset as load_dataset
     from genbench.files import writable
+    from genbench.speed import table
     from genbench.store import Store
 
     terms = bench.Terms(
@@ -363,11 +364,11 @@ def speed(
         )
         for subject in subjects
     ]
-    found = [row for record in records for row in bench.rows(record)]
+    found = [row for record in records for row in table.rows(record)]
     if as_json:
         click.echo(json.dumps({"records": [record.key for record in records], "rows": found}, indent=1))
         return
-    headings, lines = bench.printed(found)
+    headings, lines = table.printed(found)
     _show(headings, lines, title=f"{dataset} on {device}: the median and its 95% interval, a dash for too few runs")
     overhead = max((v for r in records for name, v in r.report.items() if name.startswith("overhead")), default=0.0)
     click.echo(f"The harness's own part of every time is {overhead * 1e6:.2g} µs. {len(records)} records in {out}")

@@ -1,8 +1,9 @@
 """Benchmarks of now against a stored baseline of the same machine, as ratios: `make bench` runs it at its end.
 
-A benchmark has moved if the 95% intervals of the two medians (by order statistics over its rounds) do not overlap and
-the medians differ by 5%, since one run of the whole differs from the next by more than its rounds differ. What ran in
-fewer than 11 rounds has no interval; its ratio is printed, and nothing is said of it.
+A benchmark has moved if the 95% intervals of the two medians (by order statistics over its rounds) do not overlap, and
+both the medians and the fastest rounds differ by 5% in the same direction: what else runs on the machine slows most
+rounds, and differs from run to run, but leaves the fastest alone. What ran in fewer than 11 rounds has no interval; its
+ratio is printed, and nothing is said of it.
 """
 
 import json
@@ -45,9 +46,12 @@ def _verdict(old, new, ratio):
     if None in intervals:
         return "too few rounds to say"
     first, second = intervals
-    if (first.low <= second.high and second.low <= first.high) or abs(ratio - 1.0) < _LEAST:
+    if first.low <= second.high and second.low <= first.high:
         return "within its noise"
-    return "SLOWER" if ratio > 1.0 else "faster"
+    ratios = (ratio, new["min"] / old["min"])
+    if min(ratios) > 1.0 + _LEAST:
+        return "SLOWER"
+    return "faster" if max(ratios) < 1.0 - _LEAST else "within its noise"
 
 
 def main(latest, baseline):

@@ -12,7 +12,7 @@ def run(cpu="one", **medians):
     benchmarks = []
     for name, median in medians.items():
         data = median if isinstance(median, list) else [median * (1 + 0.01 * (k - 10) / 10) for k in range(21)]
-        stats = {"median": sorted(data)[len(data) // 2], "data": data}
+        stats = {"median": sorted(data)[len(data) // 2], "min": min(data), "data": data}
         benchmarks.append({"fullname": name, "stats": stats})
     info = {"node": "here", "machine": "x", "python_version": "3.11", "cpu": {"brand_raw": cpu, "count": 2}}
     return {"machine_info": info, "datetime": "2026-01-01T00:00:00", "benchmarks": benchmarks}
@@ -20,8 +20,8 @@ def run(cpu="one", **medians):
 
 def test_what_moved_is_what_its_noise_does_not_explain():
     rows = compared(
-        run(same=1.0, slower=1.0, faster=1.0, slightly=1.0, few=[1.0, 1.0], gone=1.0),
-        run(same=1.001, slower=1.2, faster=0.5, slightly=1.03, few=[3.0, 3.0], new=1.0),
+        run(same=1.0, slower=1.0, faster=1.0, slightly=1.0, busy=1.0, few=[1.0, 1.0], gone=1.0),
+        run(same=1.001, slower=1.2, faster=0.5, slightly=1.03, busy=[0.99] + [1.5] * 20, few=[3.0, 3.0], new=1.0),
     )
     verdicts = {name: verdict for name, *_, verdict in rows}
     assert verdicts == {
@@ -29,6 +29,7 @@ def test_what_moved_is_what_its_noise_does_not_explain():
         "slower": "SLOWER",
         "faster": "faster",
         "slightly": "within its noise",
+        "busy": "within its noise",
         "few": "too few rounds to say",
         "gone": "gone",
         "new": "new",
