@@ -238,7 +238,7 @@ class NADE(Model):
 
     def log_prob(self, x: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)
-        a, total = self._start(len(x)), torch.zeros(len(x), device=x.device)
+        a, total = self._start(x.shape[0]), torch.zeros(x.shape[0], device=x.device)
         for d, value in enumerate(self._raster(x).T):
             total = total + self._nats(self._conditional(a, d), value)
             self._absorb(a, d, value)

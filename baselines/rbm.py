@@ -182,6 +182,8 @@ class RBM(Model):
 
     def log_partition(self) -> tuple[float, float]:
         """log Z and its standard error (0 where it is exact), computed once for the same weights."""
+        if torch.compiler.is_exporting() and self._partition is not None:
+            return self._partition[1:]  # a number in the graph
         weights = torch.cat([p.detach().flatten() for p in (*self.parameters(), self.mu)])
         if self._partition is None or not torch.equal(self._partition[0].to(weights.device), weights):
             with torch.no_grad():

@@ -87,7 +87,7 @@ class Chain(Bijection):
         self.links = nn.ModuleList(links)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = x.new_zeros(len(x))
+        log_det = x.new_zeros(x.shape[0])
         for link in self.links:
             x, change = link(x)
             log_det = log_det + change
@@ -145,7 +145,7 @@ class Rotation(Bijection):
         self.register_buffer("matrix", matrix.float(), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x @ self.matrix, x.new_zeros(len(x))
+        return x @ self.matrix, x.new_zeros(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         return y @ self.matrix.T
@@ -155,7 +155,7 @@ class Squeeze(Bijection):
     """Space to channels: `(n, C, H, W)` to `(n, 4 C, H/2, W/2)`."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
+        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         return F.pixel_shuffle(y, 2)
@@ -273,7 +273,7 @@ class RealNVP(Model):
     def flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f: data as reals (logits of images, points) `(n, *shape)` to z `(n, D)` and log |det df/dx| `(n,)`."""
         h = self.standardize(x)
-        log_det = self.standardize.log_det.expand(len(x))
+        log_det = self.standardize.log_det.expand(x.shape[0])
         found = []
         for number, stage in enumerate(self.stages):
             h, change = stage(h)

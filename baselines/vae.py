@@ -224,7 +224,7 @@ class VAE(Model):
         self.refuse_labels(labels)
         count = self.config.importance_samples
         mu, log_sigma = self.encoder(self._input(x))
-        at_once = max(1, self.config.chunk // len(x))
+        at_once = count if torch.compiler.is_exporting() else max(1, self.config.chunk // len(x))
         log_weights = []
         for eps in noise.normal(count, self.config.latents).transpose(0, 1).split(at_once):
             z = mu + torch.exp(log_sigma) * eps  # (k, n, J)

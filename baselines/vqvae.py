@@ -165,7 +165,7 @@ class Prior(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) of codes `(n, S)`, `(n,)`."""
-        return -F.cross_entropy(self(z).flatten(0, 1), z.flatten(), reduction="none").reshape(z.shape).sum(dim=1)
+        return torch.log_softmax(self(z), dim=2).gather(2, z[..., None])[..., 0].sum(dim=1)
 
     def draw(self, code: Tensor, position: Tensor, uniform: Tensor, keys: Tensor, values: Tensor) -> Drawn:
         """The code at a position.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
 from genbench import files, provenance
@@ -33,6 +34,7 @@ Exportable = Literal["sampler", "step", "log_prob"]
 
 STAGES = ("trace", "convert", "check", "write")
 MOST_CALLS = 16  # of the network in a loop that would unroll: beyond, the graph takes minutes to make and to load
+MOST_OPERATIONS = 800  # of a likelihood, whose loops are not folds: an exporter takes up to 100 ms for each
 _STRUCTURED = {"config", "nfe", "opset", "data", "inputs", "outputs"}  # metadata in JSON
 _BATCH = 3  # of the example: 0 and 1 are special cases to a tracer
 
@@ -191,6 +193,18 @@ class _Given:
         return tuple(next(self._tensors) for _ in draws)
 
 
+class _Count(TorchDispatchMode):
+    """Counts the operations that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+
 class _Sampler(nn.Module):
     """A sampler as a function of its noise. Where it has a step, its module is made once, before the tracing."""
 
@@ -249,7 +263,15 @@ def _log_prob(model: Model) -> _Plan:
     x = torch.zeros(_BATCH, *model.data.shape, dtype=dtype)
     survey = _Survey(Streams(0, range(_BATCH)))
     with torch.no_grad():
-        model.log_prob(x, survey)
+        model.log_prob(x, survey)  # what a model computes once for its weights is computed now
+    again = _Given(survey.tensors, _BATCH)
+    with torch.no_grad(), _Count() as count:
+        model.log_prob(x, again)
+    if count.operations > MOST_OPERATIONS:
+        raise Unavailable(
+            f"{type(model).__name__} cannot be exported as log_prob: it takes {count.operations:,} operations, more "
+            f"than the {MOST_OPERATIONS:,} that a graph may hold"
+        )
     inputs = (Input("x", None, ("n", *model.data.shape)), *survey.inputs)
     return _Plan(_LogProb(model), (x, *survey.tensors), inputs, ("nats",))
 

@@ -133,6 +133,12 @@ def test_the_likelihood_is_a_graph_too():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_likelihood_of_too_many_operations_is_refused(monkeypatch):
+    monkeypatch.setattr(exporting, "MOST_OPERATIONS", 3)
+    with pytest.raises(Unavailable, match="operations, more than the 3 that a graph may hold"):
+        to_graph(toy(OneShot), "log_prob")
+
+
 @pytest.mark.parametrize("kind", [Drawing, Points])
 def test_other_loops(kind):
     """A loop over rows of one draw, with an output a step; and a loop in Python, which has but its step."""
@@ -208,7 +214,7 @@ def test_every_model_exports_and_passes_the_gate(name, dataset):
         pytest.skip(reason)
     model = build(name, data.spec)
     # Networks start near nothing: a few steps of training let the images differ.
-    train(model, data, steps=max(10, MODELS[name].warm), progress=False)
+    train(model, data, steps=max(10, 5 * MODELS[name].warm), progress=False)
     given = noises(model, (8, 8, 3))
     onnx_cpu = find("onnx-cpu")
     for what in ("sampler",) if model.step() is None else ("sampler", "step"):
@@ -217,3 +223,18 @@ def test_every_model_exports_and_passes_the_gate(name, dataset):
         assert verdict.ok, verdict.reason
     with torch.no_grad():
         assert len(model.sample(Replay(given[0].tensors)).unique(dim=0)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [("pixelcnn", "digits"), ("vae", "digits"), ("vqvae", "digits"), ("realnvp", "digits"), ("rbm", "glyphs")],
+)
+def test_likelihoods_that_export(name, dataset):
+    data = genbench.dataset(dataset)
+    model, x, noise = build(name, data.spec), data.images("test")[:5], Recorded(Streams(1, range(5)))
+    with torch.no_grad():
+        expected = model.log_prob(x, noise)
+    graph = to_graph(model, "log_prob")
+    feed = {e.name: (x if e.law is None else e.take(noise.tensors)).numpy() for e in graph.inputs}
+    np.testing.assert_allclose(opened(graph).run(None, feed)[0], expected, rtol=1e-5)
