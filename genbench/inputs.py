@@ -27,6 +27,7 @@ from genbench.types import Dataset, Extractor, Kind, Metric, Model, Needs, Split
 
 _LAW_DRAWS = 20_000  # fresh draws of the law that stand for it
 _CHUNK = 1000
+_TRAIN_ROWS = 10_000  # of the training set, at most, in metrics of memorization: their cost grows with its square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,11 @@ class Inputs:
         self.download = download
         self.x, self.data, self.model, self.reference, self.seed = x, data, model, reference, seed
         self.real = data.images(reference)
-        sides = {"real": self.real, "fake": x, "train": data.images("train")}
+        train = data.images("train")
+        if len(train) > _TRAIN_ROWS:
+            order = torch.randperm(len(train), generator=torch.Generator().manual_seed(derive(0, "memory") >> 1))
+            train = train[order[:_TRAIN_ROWS].sort().values]
+        sides = {"real": self.real, "fake": x, "train": train}
         # The samples of one evaluation are rarely seen again: only what is compared with is worth a place on the disk.
         self._banks = {
             side: Bank(images, cache=None if side == "fake" else cache, progress=progress)
@@ -138,7 +143,7 @@ class Inputs:
     def _memory(self, protocol: Protocol) -> Given:
         found = self._features(protocol)
         train = self._banks["train"].features(self._extractor(protocol), protocol.tap)
-        return Given(real=found.real, fake=found.fake, train=train, protocol=found.protocol)
+        return replace(found, train=train, protocol=f"{found.protocol},train={len(train)}")
 
     def _probabilities(self, protocol: Protocol) -> Given:
         law: Any = self.data.spec.law
