@@ -7,6 +7,7 @@ the quality record of the same weights, whose sha256 it names, under a key of it
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from genbench.errors import Refused, Unavailable
 from genbench.evaluate import evaluate
 from genbench.lane import Job, Lane
 from genbench.noise import Recorded, Replay, Streams
-from genbench.record import SCHEMA, Cost, Measurement, ModelRun, Record
+from genbench.record import SCHEMA, Cost, Measurement, ModelRun, Record, Scalar
 from genbench.run import dataset_run
 from genbench.sample import sample
 from genbench.speed import nvml
@@ -32,9 +33,13 @@ from genbench.speed.protocol import (
     SCENARIOS,
     Full,
     Lost,
+    Series,
+    Sweep,
+    interleaved,
     latencies,
     missing,
     offline,
+    share,
     single,
     single_number,
     throughput,
@@ -60,7 +65,8 @@ class Terms:
             and takes the step where a backend cannot run the sampler.
         seconds: of timed calls for each lane and scenario, twice that for "offline".
         limit: seconds until a process that has not answered is killed.
-        memory: whether to start every lane once more to see what memory it takes.
+        processes: how often each lane is started, so that intervals hold what differs from process to process.
+        memory: whether to see what memory it takes, in those that are started later, before they are timed.
     """
 
     backends: tuple[str, ...] = ("eager",)
@@ -69,6 +75,7 @@ class Terms:
     device: str = "cpu"
     seconds: float = 10.0
     limit: float = 600.0
+    processes: int = 3
     memory: bool = True
 
     def __post_init__(self) -> None:
@@ -82,6 +89,8 @@ class Terms:
                 raise Refused(f"a {what} is named twice: {', '.join(given)}")
         if self.unit not in UNITS:
             raise Refused(f"there is no unit {self.unit!r}{did_you_mean(self.unit, UNITS)}")
+        if not 1 <= self.processes <= 100:
+            raise Refused(f"a lane is started 1 to 100 times, not {self.processes}")
         if not (0.0 < self.seconds <= 86_400.0 and 0.0 < self.limit <= 86_400.0):
             raise Refused(f"the budget and the limit lie above 0 and up to 86400 s; got {self.seconds}, {self.limit}")
 
@@ -136,7 +145,8 @@ class Found:
     lane: Lane | None = None
     measurements: list[Measurement] = field(default_factory=list)
     report: dict[str, float] = field(default_factory=dict)
-    batches: dict[str, int] = field(default_factory=dict)  # scenario -> the batch whose memory is measured
+    latency: Series | None = None
+    sweep: Sweep | None = None
     out: bool = False
 
     @property
@@ -150,6 +160,19 @@ class Found:
     @property
     def at_one(self) -> str:
         return f"{self.protocol},batch=1"
+
+    def times(self) -> list[Measurement]:
+        """What was timed, over all processes."""
+        found = latencies(self.latency, self.at_one) if self.latency else []
+        return found + (throughput(self.sweep, self.protocol) if self.sweep else [])
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """Whose memory is measured, by the words that stand for it."""
+        found = {"batch=1": 1} if self.latency else {}
+        if self.sweep and self.sweep.rates and (self.sweep.best.batch > 1 or not found):
+            found["best batch"] = self.sweep.best.batch
+        return found
 
     def drop(self, status: Literal["unavailable", "invalid"], reason: str, scenarios: Sequence[str]) -> None:
         """No numbers of it count, and why."""
@@ -189,23 +212,13 @@ def speed(subject: Subject, terms: Terms, store: Store, *, samples: int = 0, say
         samples: of which FID is measured as well, for a curve of quality against time; 0 for none.
         say: is told what is being done.
     """
-    device = torch.device(terms.device)
-    _alone(device)
+    _alone(torch.device(terms.device))
     model = subject.built()
     known = facts(model)
-    job = _job(subject, terms, known)
+    lanes, environment = _lanes(subject, terms, model, known, say)
     measurements = _facts(model, known)
-    with ExitStack() as running:
-        lanes = list(_started(job, model, terms, running, say))
-        _timed(lanes, terms, say)
-        environment = next((f.lane.environment for f in lanes if f.lane), provenance.environment(device))
-    _alone(device)
-    if terms.memory:
-        for found in lanes:
-            if not found.out:
-                _memory(found, job, terms, say)
     for found in lanes:
-        measurements += found.measurements
+        measurements += found.measurements + found.times()
     began = datetime.now(UTC)
     if samples:
         say(f"{subject.label}: FID of {samples} samples")
@@ -245,6 +258,24 @@ def speed(subject: Subject, terms: Terms, store: Store, *, samples: int = 0, say
     return _written(result, cell.code, store)
 
 
+def _lanes(
+    subject: Subject, terms: Terms, model: Model, known: Facts, say: Say
+) -> tuple[list[Found], dict[str, Scalar]]:
+    """All backends in all of their processes, and what these say of where they ran."""
+    device = torch.device(terms.device)
+    with tempfile.TemporaryDirectory(prefix="genbench-", ignore_cleanup_errors=True) as scratch:
+        job = _job(subject, terms, known, scratch)
+        with ExitStack() as running:
+            lanes = list(_started(job, model, terms, running, say))
+            _timed(lanes, terms, say)
+            environment = next((f.lane.environment for f in lanes if f.lane), provenance.environment(device))
+        _alone(device)
+        for number in range(1, max(terms.processes, 3 if terms.memory else 1)):
+            with ExitStack() as running:
+                _again(number, [found for found in lanes if not found.out], job, terms, running, say)
+    return lanes, environment
+
+
 def _alone(device: torch.device) -> None:
     """A GPU on which somebody else computes gives times that are nobody's."""
     count = nvml.processes(device)
@@ -255,7 +286,7 @@ def _alone(device: torch.device) -> None:
         )
 
 
-def _job(subject: Subject, terms: Terms, known: Facts) -> Job:
+def _job(subject: Subject, terms: Terms, known: Facts, scratch: str) -> Job:
     spec = subject.data.spec
     return Job(
         model=subject.label,
@@ -269,6 +300,7 @@ def _job(subject: Subject, terms: Terms, known: Facts) -> Job:
         device=terms.device,
         backend="",
         what="",
+        scratch=scratch,
         draws=known.draws,
     )
 
@@ -333,19 +365,18 @@ def _stages(found: Found) -> None:
 
 
 def _timed(lanes: Sequence[Found], terms: Terms, say: Say) -> None:
-    """All scenarios for all lanes that are not out."""
+    """All scenarios for all lanes that are not out, in their first process."""
     going = {found.name: found for found in lanes if not found.out}
     ready = [found.lane for found in going.values() if found.lane]
-    if "single" in terms.scenarios and ready:
-        say(f"{ready[0].job.model}: batch 1, {terms.seconds:g} s for each of {len(ready)}")
-        for name, series in single(ready, terms.seconds).items():
-            going[name].measurements += latencies(series, going[name].at_one)
-            going[name].batches["single"] = 1
-    if "offline" in terms.scenarios and ready:
-        say(f"{ready[0].job.model}: batches 1, 2, 4, ..., {2 * terms.seconds:g} s for each of {len(ready)}")
-        for name, sweep in offline(ready, terms.seconds).items():
-            going[name].measurements += throughput(sweep, going[name].protocol)
-            going[name].batches["offline"] = sweep.best.batch
+    if not ready:
+        return
+    say(f"{ready[0].job.model}: {' and '.join(terms.scenarios)}, {len(ready)} in turns")
+    if "single" in terms.scenarios:
+        for name, series in single(ready, terms.seconds, terms.processes).items():
+            going[name].latency = series
+    if "offline" in terms.scenarios:
+        for name, sweep in offline(ready, terms.seconds, terms.processes).items():
+            going[name].sweep = sweep
             going[name].report |= {f"images a second {name}, batch {n}": rate for n, rate in sweep.rates.items()}
     for found in going.values():
         if torch.device(terms.device).type == "cuda" and found.lane:
@@ -354,7 +385,7 @@ def _timed(lanes: Sequence[Found], terms: Terms, say: Say) -> None:
 
 def _energy(found: Found) -> None:
     assert found.lane is not None
-    batch = max(found.batches.values())
+    batch = max(found.batches.values(), default=1)
     try:
         joules = found.lane.ask("energy", batch=batch, seconds=_ENERGY)
     except (Lost, Full) as reason:
@@ -365,28 +396,36 @@ def _energy(found: Found) -> None:
         found.measurements.append(single_number("joules_per_image", joules, found.protocol, method))
 
 
-def _memory(found: Found, job: Job, terms: Terms, say: Say) -> None:
-    """Peaks at the batches that were timed, each in a fresh process."""
-    wanted = {"batch=1": found.batches.get("single"), "best batch": found.batches.get("offline")}
-    if wanted["batch=1"] == wanted["best batch"]:
-        del wanted["best batch"]
-    for word, batch in wanted.items():
-        if batch is None:
+def _again(number: int, lanes: Sequence[Found], job: Job, terms: Terms, running: ExitStack, say: Say) -> None:
+    """Every lane in a fresh process: the second sees its memory at batch 1, the third at its best, then it is timed."""
+    ready, of = [], {found.name: found for found in lanes}
+    for found in lanes:
+        memory = terms.memory and len(found.batches) >= number
+        if not memory and number >= terms.processes:
             continue
-        protocol = f"{found.protocol},{word}"
-        say(f"{job.model} / {found.name}: memory at batch {batch}")
+        say(f"{job.model} / {found.name}: process {number + 1}")
         base = nvml.used(torch.device(terms.device))
+        word, batch = list(found.batches.items())[number - 1] if memory else ("", 0)
+        protocol = f"{found.protocol},{word}"
         try:
             lane = Lane(msgspec.structs.replace(job, backend=found.backend, what=found.what), terms.limit)
-            try:
+            running.callback(lane.end)
+            ready.append(lane)
+            if memory:
+                method = f"bytes at the peak of three calls of batch {batch} in a fresh process; a single run"
                 peaks = lane.ask("memory", batch=batch, base=base)
-            finally:
-                lane.end()
+                found.measurements += [single_number(name, value, protocol, method) for name, value in peaks.items()]
         except (Lost, Full, Refused) as reason:
-            found.measurements.append(missing("memory_process", protocol, "unavailable", str(reason)))
-            continue
-        method = f"bytes at the peak of three calls of batch {batch} in a process of its own; a single run"
-        found.measurements += [single_number(name, value, protocol, method) for name, value in peaks.items()]
+            if memory:
+                found.measurements.append(missing("memory_process", protocol, "unavailable", str(reason)))
+    if number >= terms.processes:
+        return
+    for name, series in single([x for x in ready if of[x.name].latency], terms.seconds, terms.processes).items():
+        of[name].latency.join(series)  # type: ignore[union-attr]
+    best = {name: found.sweep.best.batch for name, found in of.items() if found.sweep and found.sweep.best.wall}
+    swept = [lane for lane in ready if lane.name in best]
+    for name, series in interleaved(swept, best, *share(terms.seconds, terms.processes)).items():
+        of[name].sweep.best.join(series)  # type: ignore[union-attr]
 
 
 def _quality(model: Model, data: Dataset, n: int) -> list[Measurement]:

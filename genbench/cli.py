@@ -302,6 +302,7 @@ def score(
 )
 @click.option("--seed", default=0, show_default=True, help="Of the training that the weights are of.")
 @click.option("--seconds", default=10.0, show_default=True, help="Budget for each backend and scenario.")
+@click.option("--processes", default=3, show_default=True, help="How often each backend is started and timed.")
 @click.option("--limit", default=600.0, show_default=True, help="Seconds without an answer until a process is killed.")
 @click.option("--sweep", is_flag=True, help="Every sampler that the model names, with FID: quality against time.")
 @click.option("--samples", default=1000, show_default=True, help="Of which --sweep measures FID.")
@@ -319,6 +320,7 @@ def speed(
     weights: tuple[Path, ...],
     seed: int,
     seconds: float,
+    processes: int,
     limit: float,
     sweep: bool,
     samples: int,
@@ -346,6 +348,7 @@ def speed(
         unit=unit,
         device=_check_device(device),
         seconds=seconds,
+        processes=processes,
         limit=limit,
     )
     data = load_dataset(dataset, root=data_root, download=download)

@@ -48,6 +48,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: str
     backend: str
     what: str
+    scratch: str  # where compilers keep what they made, so that nothing is there from before
     draws: list[tuple[str, tuple[int, ...]]]
 
 
@@ -149,6 +150,7 @@ class _Child:
     """The child's end: a sampler that is ready, and what it is asked to do."""
 
     def __init__(self, job: Job) -> None:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"] = job.scratch
         started = time.perf_counter()
         import torch
 

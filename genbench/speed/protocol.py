@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from genbench.record import Measurement, Status
-from genbench.speed.statistics import PERCENTILES, Percentile, enough, percentile, remarks
+from genbench.speed.statistics import PERCENTILES, Percentile, between, enough, percentile, remarks
 
 Scenario = Literal["single", "offline"]
 SCENARIOS: tuple[Scenario, ...] = ("single", "offline")
@@ -62,10 +62,17 @@ class Lane(Protocol):
 
 @dataclass
 class Series(Block):
-    """All that was timed of a lane at one batch, and the reason if it ended early."""
+    """All that was timed of a lane at one batch, each process by itself in `parts`, and why it ended early."""
 
     batch: int = 1
     lost: str = ""
+    parts: list[list[float]] = field(default_factory=list)
+
+    def join(self, other: Series) -> None:
+        """Adds what another process of the same lane took."""
+        self.parts = [*(self.parts or [list(self.wall)]), list(other.wall)]
+        self.add(other)
+        self.lost = self.lost or other.lost
 
 
 @dataclass
@@ -121,8 +128,10 @@ def short(seconds: float) -> bool:
     return seconds < _SHORT
 
 
-def interleaved(lanes: Iterable[Lane], batches: Mapping[str, int], seconds: float) -> dict[str, Series]:
-    """Times each lane at its batch, in turns, until it has 662 runs or has spent its seconds.
+def interleaved(
+    lanes: Iterable[Lane], batches: Mapping[str, int], seconds: float, most: int = MOST
+) -> dict[str, Series]:
+    """Times each lane at its batch, in turns, until it has `most` runs or has spent its seconds.
 
     Blocks are so long that every lane takes up to 16 turns, the fast and the slow alike.
     """
@@ -132,34 +141,39 @@ def interleaved(lanes: Iterable[Lane], batches: Mapping[str, int], seconds: floa
         for lane in list(going):
             series = found[lane.name]
             try:
-                series.add(lane.block(series.batch, _turn(series, seconds)))
+                series.add(lane.block(series.batch, _turn(series, seconds, most)))
             except (Lost, Full) as reason:
                 series.lost = str(reason)
-            if series.lost or len(series.wall) >= MOST or series.spent >= seconds:
+            if series.lost or len(series.wall) >= most or series.spent >= seconds:
                 going.remove(lane)
     return found
 
 
-def _turn(series: Series, seconds: float) -> int:
+def _turn(series: Series, seconds: float, most: int) -> int:
     """Runs of the next block: a sixteenth of those that the budget allows for."""
     if not series.wall:
         return 1
     typical = max(sorted(series.wall)[len(series.wall) // 2], 1e-7)
-    allowed = min(MOST, seconds / typical)
-    left = min(MOST - len(series.wall), (seconds - series.spent) / typical)
+    allowed = min(most, seconds / typical)
+    left = min(most - len(series.wall), (seconds - series.spent) / typical)
     return max(1, min(round(left), -int(-allowed // _ROUNDS)))
 
 
-def single(lanes: Sequence[Lane], seconds: float) -> dict[str, Series]:
-    """Batch 1: latency."""
-    return interleaved(lanes, {lane.name: 1 for lane in lanes}, seconds)
+def share(seconds: float, processes: int) -> tuple[float, int]:
+    """The budget and the most runs of one of several processes."""
+    return seconds / processes, -(-MOST // processes)
 
 
-def offline(lanes: Sequence[Lane], seconds: float, largest: int = _LARGEST) -> dict[str, Sweep]:
+def single(lanes: Sequence[Lane], seconds: float, processes: int = 1) -> dict[str, Series]:
+    """Batch 1: latency; the part of one process of several."""
+    return interleaved(lanes, {lane.name: 1 for lane in lanes}, *share(seconds, processes))
+
+
+def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: int = _LARGEST) -> dict[str, Sweep]:
     """Batch 1, 2, 4, ... for each lane until its throughput stops growing; then the best batch, timed anew.
 
     Timed anew because the best of several noisy numbers is too good. The sweep spends up to `seconds` of each lane, the
-    best batch as many. A batch of which 11 calls would not fit into them is not tried.
+    best batch as many in all of its processes. A batch of which 11 calls would not fit into them is not tried.
     """
     going, batch = list(lanes), 1
     found = {lane.name: Sweep() for lane in going}
@@ -191,7 +205,7 @@ def offline(lanes: Sequence[Lane], seconds: float, largest: int = _LARGEST) -> d
         batch *= 2
     ready = [lane for lane in lanes if found[lane.name].rates and not found[lane.name].best.lost]
     best = {lane.name: _best(found[lane.name].rates) for lane in ready}
-    for name, series in interleaved(ready, best, seconds).items():
+    for name, series in interleaved(ready, best, *share(seconds, processes)).items():
         found[name].best = series
     return found
 
@@ -213,33 +227,42 @@ def latencies(series: Series, protocol: str) -> list[Measurement]:
 def _percentile(metric: str, series: Series, times: list[float], q: float, protocol: str) -> Measurement:
     if (measured := percentile(times, q)) is None:
         return _too_few(metric, series, times, q, protocol)
+    low, high = measured.low, measured.high
+    if metric == "latency_p50":
+        low, high = _widened(series, measured)
     return Measurement(
         metric=metric,
         value=measured.value,
-        low=measured.low,
-        high=measured.high,
+        low=low,
+        high=high,
         n=measured.m,
-        method=_method(f"{q:.0%} percentile over runs", times),
+        method=_method(f"{q:.0%} percentile over runs", series, times),
         protocol=protocol,
     )
 
 
+def _widened(series: Series, measured: Percentile) -> tuple[float, float]:
+    """The median's interval over the runs and that over the processes, whichever reaches further."""
+    low, high = between(series.parts) or (measured.low, measured.high)
+    return min(low, measured.low), max(high, measured.high)
+
+
 def throughput(sweep: Sweep, protocol: str) -> list[Measurement]:
     """Images a second at the best batch, batch / median, and that batch."""
-    measured = percentile(sweep.best.wall, 0.5)
+    series, n = sweep.best, sweep.best.batch
+    measured = percentile(series.wall, 0.5)
     if measured is None:
-        return [_too_few("images_per_second", sweep.best, sweep.best.wall, 0.5, protocol)]
-    n = sweep.best.batch
-    rates = Percentile(value=n / measured.value, low=n / measured.high, high=n / measured.low, m=measured.m)
-    method = _method(f"batch {n} over the median of the runs at that batch, the best; {sweep.stopped}", sweep.best.wall)
+        return [_too_few("images_per_second", series, series.wall, 0.5, protocol)]
+    low, high = _widened(series, measured)
+    what = f"batch {n} over the median of the runs at that batch, the best; {sweep.stopped}"
     return [
         Measurement(
             metric="images_per_second",
-            value=rates.value,
-            low=rates.low,
-            high=rates.high,
-            n=rates.m,
-            method=method,
+            value=n / measured.value,
+            low=n / high,
+            high=n / low,
+            n=measured.m,
+            method=_method(what, series, series.wall),
             protocol=protocol,
         ),
         single_number("best_batch", n, protocol, f"the batch with the highest throughput; {sweep.stopped}"),
@@ -253,8 +276,13 @@ def single_number(metric: str, value: float, protocol: str = "", method: str = "
     )
 
 
-def _method(what: str, times: list[float]) -> str:
-    return "; ".join([f"{what}, interval by order statistics", *remarks(times)])
+def _method(what: str, series: Series, times: list[float]) -> str:
+    words = [f"{what}, interval by order statistics"]
+    if len(series.parts) > 1:
+        words.append(f"{len(series.parts)} processes, an interval of a median that of Student over them if it is wider")
+    if series.lost:
+        words.append(f"ended early: {series.lost}")
+    return "; ".join([*words, *remarks(times)])
 
 
 def missing(metric: str, protocol: str, status: Status, reason: str) -> Measurement:

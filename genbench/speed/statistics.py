@@ -65,6 +65,21 @@ def _percentile(times: Sequence[float], q: float) -> Percentile:
     return Percentile(value=value, low=min(x[low - 1], value), high=max(x[high - 1], value), m=m)
 
 
+def between(parts: Sequence[Sequence[float]]) -> tuple[float, float] | None:
+    """The 95% interval of the median over processes; None from fewer than three.
+
+    Student's, of the mean of the logarithms of each process's median: where a process puts its memory moves all of its
+    times together, by more than its own runs tell.
+    """
+    from genbench.stats import mean_interval
+
+    medians = [_middle(sorted(part)) for part in parts if part]
+    if len(medians) < 3 or min(medians) <= 0.0:
+        return None
+    interval = mean_interval([math.log(x) for x in medians])
+    return math.exp(interval.low), math.exp(interval.high)
+
+
 def ranks(m: int, q: float = 0.5) -> tuple[int, int]:
     """(l, u) such that [x_(l), x_(u)] covers the percentile with at least 95%, 2.5% outside on each side.
 

@@ -39,6 +39,7 @@ class Fake:
         self.job, self.name = job, f"{job.backend},{job.what}"
         self.way = self.ways.get((job.backend, job.what), {})
         self.made.append(self.name)
+        self.number = self.made.count(self.name)
         if "unavailable" in self.way:
             raise Unavailable(self.way["unavailable"])
         if "lost" in self.way:
@@ -51,7 +52,8 @@ class Fake:
     def block(self, batch, runs):
         if batch > self.way.get("limit", 8):
             raise Full("that is all")
-        seconds = self.way.get("seconds", 0.001) * batch**0.5
+        slower = 1.0 + self.way.get("drifts", 0.0) * self.number
+        seconds = self.way.get("seconds", 0.001) * batch**0.5 * slower
         return Block(wall=[seconds] * runs, spent=seconds * (runs + 1))
 
     def ask(self, do, **arguments):
@@ -89,7 +91,7 @@ def test_a_cell_becomes_a_record(digits, tmp_path, fake):
     assert record.settings["measured"] == "speed"
     assert record.environment["governor"] == "performance"
     p50 = one(record, "latency_p50")
-    assert (p50.value, p50.n) == (pytest.approx(0.001), MOST)
+    assert (p50.value, p50.n) == (pytest.approx(0.001), 3 * -(-MOST // 3))
     assert p50.protocol == "eager,sampler,cpu,threads=1,batch=1"
     assert one(record, "latency_p99").status == "ok"
     assert one(record, "images_per_second").value == pytest.approx(8 / (0.001 * 8**0.5))
@@ -100,8 +102,8 @@ def test_a_cell_becomes_a_record(digits, tmp_path, fake):
     assert record.get("parameters").value == 20
     peaks = [m for m in record.measurements.values() if m.metric == "memory_process"]
     assert sorted(m.protocol.rpartition(",")[2] for m in peaks) == ["batch=1", "best batch"]
-    assert fake.made == ["eager,sampler"] * 3  # the timing, and memory at two batches
-    assert any("memory" in line for line in said)
+    assert fake.made == ["eager,sampler"] * 3
+    assert said[-1] == f"{SLEEPER} / eager,sampler: process 3"
 
 
 def test_the_weights_are_those_of_the_quality_record(digits, tmp_path, fake):
@@ -127,6 +129,17 @@ def test_what_does_not_pass_the_gate_has_no_number(digits, tmp_path, fake):
     assert record.report["parity compile,sampler: images"] == 0.5
 
 
+def test_what_differs_from_process_to_process_is_in_the_interval(digits, tmp_path, fake):
+    fake.ways = {("eager", "sampler"): {"drifts": 0.02}}
+    record = speed(subject(digits), Terms(seconds=2.0, scenarios=("single",), memory=False), Store(tmp_path))
+    assert fake.made == ["eager,sampler"] * 3
+    p50 = one(record, "latency_p50")
+    assert p50.low < 0.00102 < 0.00106 < p50.high
+    alone = Terms(seconds=2.0, scenarios=("single",), memory=False, processes=1)
+    assert one(speed(subject(digits), alone, Store(tmp_path)), "latency_p50").low > 0.00106
+    assert len(fake.made) == 4
+
+
 def test_what_is_not_there_says_why(digits, tmp_path, fake):
     fake.ways = {
         ("cudagraph", "sampler"): {"unavailable": "CUDA graphs need a CUDA device"},
@@ -144,7 +157,7 @@ def test_what_is_not_there_says_why(digits, tmp_path, fake):
 def test_the_step_stands_in_where_the_sampler_cannot_run(digits, tmp_path, fake):
     fake.ways = {("onnx-cpu", "sampler"): {"unavailable": "its loop would unroll"}}
     label = "tests.speed.toys:Folded"
-    terms = Terms(backends=("eager", "onnx-cpu"), seconds=0.5, scenarios=("single",), memory=False)
+    terms = Terms(backends=("eager", "onnx-cpu"), seconds=0.5, scenarios=("single",), memory=False, processes=1)
     record = speed(subject(digits, label), terms, Store(tmp_path))
     assert fake.made == ["eager,sampler", "onnx-cpu,sampler", "onnx-cpu,step"]
     assert one(record, "latency_p50", "onnx-cpu").status == "unavailable"
@@ -192,6 +205,7 @@ def test_a_curve_has_a_record_for_each_sampler(digits, tmp_path, fake):
         ({"scenarios": ("online",)}, "no scenario 'online'"),
         ({"unit": "stepp"}, "no unit 'stepp'; did you mean step"),
         ({"seconds": 0.0}, "above 0"),
+        ({"processes": 0}, "1 to 100 times"),
         ({"seconds": float("nan")}, "above 0"),
     ],
 )
@@ -200,10 +214,10 @@ def test_terms_are_checked(wrong, says):
         Terms(**wrong)
 
 
-def job(digits, **config):
+def job(digits, scratch="/nonexistent", **config):
     inside = ",".join(f"{name}={value}" for name, value in config.items())
     label = f"{SLEEPER}[{inside}]" if inside else SLEEPER
-    prepared = bench._job(subject(digits, label), Terms(), facts(Sleeper(digits.spec, Sleeper.Config())))
+    prepared = bench._job(subject(digits, label), Terms(), facts(Sleeper(digits.spec, Sleeper.Config())), scratch)
     return msgspec.structs.replace(prepared, backend="eager", what="sampler")
 
 

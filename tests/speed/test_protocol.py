@@ -9,6 +9,7 @@ from genbench.speed.protocol import (
     Full,
     Lost,
     Series,
+    Sweep,
     interleaved,
     latencies,
     offline,
@@ -146,6 +147,24 @@ def test_a_lane_that_dies_says_so_and_does_not_stop_the_other():
     dead = latencies(found["dead"], "")
     assert {m.status for m in dead} <= {"unavailable", "ok"}
     assert dead[1].reason == "the process ended: SIGKILL"
+
+
+def test_an_interval_holds_what_differs_from_process_to_process():
+    """Three processes that are each exact and 2% apart: 1.00, 1.02, 1.04 ms."""
+    clock, whole = Clock(), None
+    for k in range(3):
+        found = single([Sleeper("a", lambda n, _, k=k: 0.001 + 0.00002 * k, clock)], 10.0, processes=3)["a"]
+        assert len(found.wall) == -(-MOST // 3)
+        whole = whole or found
+        if whole is not found:
+            whole.join(found)
+    measured = latencies(whole, "eager")
+    assert measured[0].value == pytest.approx(0.00102)
+    assert measured[0].low < 0.001 < 0.00104 < measured[0].high
+    assert "3 processes" in measured[0].method
+    assert {m.n for m in measured} == {663}
+    sweep = Sweep(best=whole, stopped="so")
+    assert throughput(sweep, "")[0].low < 1 / 0.00104 < 1 / 0.001 < throughput(sweep, "")[0].high
 
 
 def test_the_batch_doubles_until_throughput_stops_growing():

@@ -5,7 +5,18 @@ import random
 
 import pytest
 
-from genbench.speed.statistics import PERCENTILES, drift, enough, median, modes, percentile, ranks, remarks, spoken
+from genbench.speed.statistics import (
+    PERCENTILES,
+    between,
+    drift,
+    enough,
+    median,
+    modes,
+    percentile,
+    ranks,
+    remarks,
+    spoken,
+)
 
 
 def binomial(m, q, least, most):
@@ -103,6 +114,14 @@ def test_drift_is_found_and_its_absence_too():
     assert drift([1.0 + k * 1e-5 for k in range(100)]) is None  # by less than 5%
     assert drift([1.0] * 100) is None
     assert sum(drift([rng.expovariate(1.0) for _ in range(50)]) is not None for _ in range(500)) <= 3
+
+
+def test_processes_differ_by_more_than_their_runs():
+    """Medians 1, e, e^2: the mean of their logarithms is 1, s = 1, half = 4.302653 / sqrt(3) = 2.48414."""
+    parts = [[math.exp(k)] * 5 for k in range(3)]
+    assert between(parts) == pytest.approx((math.exp(1 - 2.48414), math.exp(1 + 2.48414)), rel=1e-4)
+    assert between(parts[:2]) is None
+    assert between([]) is None
 
 
 def test_times_are_spoken_in_their_unit():
