@@ -18,6 +18,7 @@ from genbench.store import Store
 TINY = """
 samples = 200
 likelihood_images = 50
+metrics = ["fid", "precision", "modes_captured", "nats", "excess_nats"]
 [[group]]
 datasets = ["ring8"]
 models = ["truth", "gan", "realnvp"]
