@@ -7,7 +7,9 @@ the quality record of the same weights, whose sha256 it names, under a key of it
 
 from __future__ import annotations
 
+import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ import torch
 
 from genbench import construct, plan, provenance
 from genbench.catalog import did_you_mean, reference
-from genbench.errors import Refused, Unavailable
+from genbench.errors import Refused, Unavailable, Unusable
 from genbench.evaluate import evaluate
 from genbench.lane import Job, Lane
 from genbench.noise import Recorded, Replay, Streams
@@ -97,7 +99,10 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is measured: a model by its label, with its weights, for a dataset."""
+    """What is measured: a model by its label, with its weights, for a dataset.
+
+    `config` says all of its configuration, where the label does not (a suite may).
+    """
 
     label: str
     data: Dataset
@@ -105,10 +110,13 @@ class Subject:
     weights: Path | None = None
     seed: int = 0
     data_root: Path | None = None
+    config: dict[str, Any] | None = None
 
     def built(self) -> Model:
         """The model on the CPU with its weights."""
         name, overrides, sampler = split_label(self.label)
+        if self.config is not None:
+            overrides, sampler = self.config, None
         config = construct.configure(name, self.data.spec, overrides, sampler)
         model = construct.build_configured(construct.model_class(name), self.data.spec, config, self.seed)
         return load(model, self.weights) if self.weights else model
@@ -205,41 +213,58 @@ def facts(model: Model) -> Facts:
     return Facts(draws=draws, flops=counter.total, calls=calls)
 
 
-def speed(subject: Subject, terms: Terms, store: Store, *, samples: int = 0, say: Say = lambda _: None) -> Record:
+def speed(
+    subject: Subject,
+    terms: Terms,
+    store: Store,
+    *,
+    samples: int = 0,
+    again: bool = True,
+    say: Say = lambda _: None,
+) -> Record:
     """Measures a cell and writes its record.
 
     Args:
         samples: of which FID is measured as well, for a curve of quality against time; 0 for none.
+        again: measures what was measured before once more, into another record; else the first record is returned.
         say: is told what is being done.
     """
     _alone(torch.device(terms.device))
     model = subject.built()
+    cell = subject.cell(model, terms.device)
+    settings: dict[str, Scalar] = {
+        "measured": "speed",
+        "backends": ",".join(terms.backends),
+        "scenarios": ",".join(terms.scenarios),
+        "unit": terms.unit,
+        "seconds": terms.seconds,
+        "processes": terms.processes,
+        "samples": samples,
+    }
+    described = _described(cell, model)
+    keys = _keys(described, cell, settings)
+    number, key = next(keys)
+    while store.has_record(key):
+        if not again:
+            return store.read_record(key)
+        number, key = next(keys)
     known = facts(model)
     lanes, environment = _lanes(subject, terms, model, known, say)
     measurements = _facts(model, known)
     for found in lanes:
         measurements += found.measurements + found.times()
-    began = datetime.now(UTC)
+    began = time.perf_counter()
     if samples:
         say(f"{subject.label}: FID of {samples} samples")
         measurements += _quality(model, subject.data, samples)
-    spent = (datetime.now(UTC) - began).total_seconds() if samples else 0.0
-    cell = subject.cell(model, terms.device)
     result = Record(
         schema=SCHEMA,
-        key="0" * 16,
+        key=key,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        model=_described(cell, model),
+        model=described,
         dataset=dataset_run(subject.data, subject.data_name),
-        seeds={"train": subject.seed},
-        settings={
-            "measured": "speed",
-            "backends": ",".join(terms.backends),
-            "scenarios": ",".join(terms.scenarios),
-            "unit": terms.unit,
-            "seconds": terms.seconds,
-            "samples": samples,
-        },
+        seeds={"train": subject.seed, "repeat": number},
+        settings=settings,
         environment=environment,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),
@@ -247,15 +272,45 @@ def speed(subject: Subject, terms: Terms, store: Store, *, samples: int = 0, say
             images=0,
             train_seconds=0.0,
             flops=None,
-            sample_seconds=spent,
-            evaluate_seconds=0.0,
+            sample_seconds=0.0,
+            evaluate_seconds=time.perf_counter() - began,
         ),
         curves={},
         report={name: value for found in lanes for name, value in found.report.items()},
         measurements={m.name: m for m in measurements},
         assets={},
     )
-    return _written(result, cell.code, store)
+    store.write_record(result, {})
+    return result
+
+
+def speed_of_plan(
+    work: plan.Plan, terms: Terms, store: Store, say: Say = lambda _: None
+) -> tuple[list[Record], dict[str, str]]:
+    """Measures every cell of a plan that has finished weights, controls excepted; what was measured is not again.
+
+    Returns:
+        the records, and the reasons of the cells that failed.
+    """
+    found, failed = [], {}
+    for cell in work.cells:
+        weights = store.root / "weights" / cell.weights_key / "model.safetensors"
+        if cell.config is not None and weights.exists() and not cell.model_class.control:
+            subject = Subject(
+                label=cell.model,
+                data=cell.data,
+                data_name=cell.data_name,
+                weights=weights,
+                seed=cell.seed,
+                config=cell.plain_config,
+            )
+            try:
+                found.append(speed(subject, terms, store, again=False, say=say))
+            except Unusable:
+                raise
+            except Exception as error:
+                failed[f"{cell} / speed"] = f"{type(error).__name__}: {error}"
+    return found, failed
 
 
 def _lanes(
@@ -264,7 +319,7 @@ def _lanes(
     """All backends in all of their processes, and what these say of where they ran."""
     device = torch.device(terms.device)
     with tempfile.TemporaryDirectory(prefix="genbench-", ignore_cleanup_errors=True) as scratch:
-        job = _job(subject, terms, known, scratch)
+        job = _job(subject, terms, model, known, scratch)
         with ExitStack() as running:
             lanes = list(_started(job, model, terms, running, say))
             _timed(lanes, terms, say)
@@ -286,10 +341,11 @@ def _alone(device: torch.device) -> None:
         )
 
 
-def _job(subject: Subject, terms: Terms, known: Facts, scratch: str) -> Job:
+def _job(subject: Subject, terms: Terms, model: Model, known: Facts, scratch: str) -> Job:
     spec = subject.data.spec
     return Job(
-        model=subject.label,
+        model=split_label(subject.label).name,
+        config=plan.plain(model.config),
         dataset=subject.data_name,
         data_root=str(subject.data_root) if subject.data_root else None,
         shape=spec.shape,
@@ -448,27 +504,19 @@ def _described(cell: plan.Cell, model: Model) -> ModelRun:
     )
 
 
-def _written(result: Record, code: str, store: Store) -> Record:
-    """Under a key of what was measured and where; the same measured again is another record, not an old one's end."""
-    number = 0
-    while True:
-        key = provenance.digest({
-            "weights": result.model.weights,
-            "reference": result.model.reference,
-            "config": result.model.config,
-            "data": result.dataset.checksums,
-            "settings": result.settings,
-            "environment": {k: v for k, v in result.environment.items() if k != "load_average"},
-            "code": [code, provenance.code_digest(["genbench.bench", "genbench.lane"])],
-            "repeat": number,
-        })[:16]  # fmt: skip
-        if not store.has_record(key):
-            break
-        number += 1
-    seeds = {**result.seeds, "repeat": number}
-    result = msgspec.structs.replace(result, key=key, seeds=seeds)
-    store.write_record(result, {})
-    return result
+def _keys(model: ModelRun, cell: plan.Cell, settings: dict[str, Scalar]) -> Iterator[tuple[int, str]]:
+    """The number and the key of each repetition: of what is measured, on what machine, by which code."""
+    content = {
+        "weights": model.weights,
+        "reference": model.reference,
+        "config": model.config,
+        "data": {split: cell.data.checksum(split) for split in ("train", "test")},
+        "settings": settings,
+        "environment": provenance.environment(torch.device(cell.device)),
+        "code": [cell.code, provenance.code_digest(["genbench.bench", "genbench.lane"])],
+    }
+    for number in itertools.count():
+        yield number, provenance.digest({**content, "repeat": number})[:16]
 
 
 def sweep_labels(label: str, data: Dataset) -> list[str]:

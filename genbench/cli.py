@@ -165,6 +165,11 @@ def run(
     from genbench.store import Store
 
     _check_device(device)
+    terms = None
+    if wanted.speed:
+        from genbench import bench
+
+        terms = bench.Terms(backends=tuple(wanted.speed), device=device)
     store = Store(out)
     work = plan(wanted, device=device, root=str(data_root) if data_root else None, download=download)
     if only_plan:
@@ -178,6 +183,10 @@ def run(
         return
     writable(out)
     outcome = run_plan(work, store, say=lambda line: click.echo(line, err=True))
+    if terms is not None:
+        timed, failed = bench.speed_of_plan(work, terms, store, say=lambda line: click.echo(line, err=True))
+        outcome.records += timed
+        outcome.failed |= failed
     if as_json:
         click.echo(json.dumps({
             "records": [record.key for record in outcome.records],

@@ -38,6 +38,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a lane is to make ready; `draws` are the law and the shape of all that the sampler draws, in order."""
 
     model: str
+    config: dict[str, Any]  # every field
     dataset: str
     data_root: str | None
     shape: tuple[int, ...]
@@ -158,10 +159,9 @@ class _Child:
         from genbench.noise import Recorded
         from genbench.speed import backends
         from genbench.store import load
-        from genbench.suite import split_label
         from genbench.types import DataSpec
 
-        kind = construct.model_class(split_label(job.model).name)
+        kind = construct.model_class(job.model)
         stages = backends.Stages()
         stages.seconds["import"] = time.perf_counter() - started
         self.job, self.device = job, torch.device(job.device)
@@ -171,7 +171,7 @@ class _Child:
         with stages("load"):
             if kind.control:  # a control may hold the data or its law
                 spec = construct.dataset(job.dataset, root=job.data_root).spec
-            self.model = construct.build(job.model, spec, seed=job.seed)
+            self.model = construct.build(job.model, spec, seed=job.seed, **job.config)
             if job.weights:
                 load(self.model, job.weights)
             self.model.to(self.device).eval().requires_grad_(False)

@@ -2,6 +2,7 @@
 
 about = "one line"
 seeds = [0, 1, 2]                 # training seeds
+speed = ["eager", "onnx-cpu"]     # backends on which every trained model is timed; none, where nothing is said
 [[group]]
 datasets = ["digits"]
 models = ["vae", "gan[loss=saturating]", "ddpm[ddim-20]"]   # overrides of a Config, or a sampler of the same weights
@@ -66,6 +67,7 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     likelihood_images: Count = 1000
     precision: Literal["float32", "bf16"] = "float32"
     metrics: list[str] | None = None
+    speed: list[str] = []
     group: Annotated[list[Group], Meta(min_length=1)]
     config: dict[str, dict[str, Any]] = {}
     recipe: dict[str, dict[str, Any]] = {}

@@ -114,6 +114,28 @@ def test_the_weights_are_those_of_the_quality_record(digits, tmp_path, fake):
     assert {r.model.weights for r in records} == {provenance.weights_digest(model.state_dict())}
     assert [r.seeds["repeat"] for r in records] == [0, 1]
     assert records[0].key != records[1].key
+    assert speed(subject(digits), Terms(seconds=0.5), store, again=False) == records[0]
+
+
+def test_a_suite_that_asks_for_speed_gets_it_for_its_weights(tmp_path, fake):
+    """Of the trained models, not of real data and controls; with the configuration that the suite gives; once."""
+    (tmp_path / "s.toml").write_text(
+        'speed = ["eager"]\nsamples = 50\nlikelihood_images = 10\nmetrics = ["fid"]\n[config.gan]\nhidden = 16\n'
+        '[recipe.gan]\nsteps = 3\n[[group]]\ndatasets = ["ring8"]\nmodels = ["gan", "truth"]\n'
+    )
+    from genbench.cli import main
+
+    arguments = ["run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "runs")]
+    for _ in range(2):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+    store = Store(tmp_path / "runs")
+    records = [store.read_record(p.stem) for p in store.records.glob("*.json")]
+    fast = [r for r in records if r.settings.get("measured") == "speed"]
+    assert [r.model.label for r in fast] == ["gan"]
+    assert fast[0].model.weights in {r.model.weights for r in records if r is not fast[0]}
+    assert fast[0].model.config["hidden"] == 16
+    assert fake.made == ["eager,sampler"] * 3
 
 
 def test_what_does_not_pass_the_gate_has_no_number(digits, tmp_path, fake):
@@ -214,10 +236,11 @@ def test_terms_are_checked(wrong, says):
         Terms(**wrong)
 
 
-def job(digits, scratch="/nonexistent", **config):
+def job(digits, **config):
     inside = ",".join(f"{name}={value}" for name, value in config.items())
-    label = f"{SLEEPER}[{inside}]" if inside else SLEEPER
-    prepared = bench._job(subject(digits, label), Terms(), facts(Sleeper(digits.spec, Sleeper.Config())), scratch)
+    of = subject(digits, f"{SLEEPER}[{inside}]" if inside else SLEEPER)
+    model = of.built()
+    prepared = bench._job(of, Terms(), model, facts(Sleeper(digits.spec, Sleeper.Config())), "/nonexistent")
     return msgspec.structs.replace(prepared, backend="eager", what="sampler")
 
 
@@ -277,6 +300,7 @@ def test_the_command(digits, tmp_path, fake):
     def call(*arguments):
         return CliRunner().invoke(main, ["speed", *map(str, arguments), "--dataset", "digits", "-o", tmp_path])
 
+    assert "Example:  genbench speed" in call("--help").output
     shown = call(SLEEPER, "--seconds", 0.5, "--backends", "eager,onnx-cpu")
     assert shown.exit_code == 0, shown.output
     assert "onnx-cpu" in shown.output
