@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from genbench.metrics.halves import halves_interval
 from genbench.metrics.neighbours import counts
 from genbench.stats import Estimate

@@ -78,8 +78,8 @@ def ms_ssim(*, real: Any = None, fake: Any, seed: int = 0) -> float:
 
     Estimator: unbiased for the mean over pairs of independent samples; the pairs are disjoint, hence independent, and
     the interval is that of a mean. Lower is better (more diverse), from 0 to 1 (all equal). Real data has a value of
-    its own: compute `ms_ssim(fake=real)` beside it. A model above that value has collapsed; one far below makes noise, not
-    diversity.
+    its own: compute `ms_ssim(fake=real)` beside it. A model above that value has collapsed; one far below makes
+    noise, not diversity.
 
     Reference: Multi-Scale Structural Similarity for Image Quality Assessment (Wang, Simoncelli and Bovik, 2003); as a
     measure of diversity: Conditional Image Synthesis with Auxiliary Classifier GANs (Odena, Olah and Shlens, 2017).

@@ -60,8 +60,8 @@ def test_too_few_samples_are_refused(name):
     real, fake = inputs(metric.needs, np.random.default_rng(0))
     few = metric.min_samples - 1
     real = real if metric.needs in ("modes", "surprise") or real is None else real[:few]
+    some = None if fake is None else fake[:few]
     with pytest.raises(Refused, match=f"{name}.* {few} .*at least {metric.min_samples}"):
-        some = None if fake is None else fake[:few]
         measure(name, metric, real=real, fake=some, train=train_for(metric), protocol="")
 
 
