@@ -173,7 +173,8 @@ def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: 
     """Batch 1, 2, 4, ... for each lane until its throughput stops growing; then the best batch, timed anew.
 
     Timed anew because the best of several noisy numbers is too good. The sweep spends up to `seconds` of each lane, the
-    best batch as many in all of its processes. A batch of which 11 calls would not fit into them is not tried.
+    best batch as many in all of its processes. A batch of which 11 calls (and the
+    uncounted ones of every process) would not fit into them is not tried.
     """
     going, batch = list(lanes), 1
     found = {lane.name: Sweep() for lane in going}
@@ -198,7 +199,7 @@ def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: 
                     sweep.stopped = "throughput stopped growing"
                 elif batch >= largest:
                     sweep.stopped = f"batch {batch} is the largest that is tried"
-                elif 2 * typical * enough(0.5) > seconds or spent[lane.name] >= seconds:
+                elif 2 * typical * (enough(0.5) + 2 * processes) > seconds or spent[lane.name] >= seconds:
                     sweep.stopped = f"{seconds:g} s do not suffice for a larger batch"
             if sweep.stopped:
                 going.remove(lane)

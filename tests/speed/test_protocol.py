@@ -198,8 +198,13 @@ def test_the_sweep_ends_with_memory():
 def test_the_sweep_ends_where_eleven_calls_of_the_next_batch_do_not_fit():
     clock = Clock()
     sweep = offline([Sleeper("a", lambda n, k: 0.1 * n**0.5, clock)], seconds=10.0)["a"]
-    assert max(sweep.rates) == 32
+    assert max(sweep.rates) == 16
     assert sweep.stopped == "10 s do not suffice for a larger batch"
+    slow = Sleeper("a", lambda n, k: 1.0 * n, clock)
+    parts = [offline([slow], seconds=17.0, processes=3)["a"] for _ in range(3)]
+    for part in parts[1:]:
+        parts[0].best.join(part.best)
+    assert throughput(parts[0], "")[0].status == "ok", "in three processes together there are 11 runs"
     assert throughput(sweep, "")[0].status == "ok"
 
 

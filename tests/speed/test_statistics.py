@@ -87,6 +87,13 @@ def test_one_mode_is_one_mode(law, m):
     assert sum(modes([LAWS[law](rng) for _ in range(m)]) is not None for _ in range(200)) <= 6
 
 
+def test_a_dent_is_not_a_valley():
+    """A uniform law from 1 to e that keeps three fifths of its middle third: a fifth of each half's runs lie there."""
+    times = [math.exp(k / 660) for k in range(660) if not (264 <= k < 396 and k % 5 in (0, 1))]
+    assert modes(times) is None
+    assert modes([t for t in times if not 1.4 < t < 2.0]) is not None
+
+
 @pytest.mark.parametrize(("share", "ratio", "m"), [(0.5, 2.0, 64), (0.5, 1.2, 64), (0.2, 1.5, 130), (0.1, 3.0, 662)])
 def test_two_modes_are_two(share, ratio, m):
     rng = random.Random(3)
