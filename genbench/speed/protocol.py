@@ -283,7 +283,7 @@ def _method(what: str, series: Series, times: list[float]) -> str:
         words.append(f"{len(series.parts)} processes, an interval of a median that of Student over them if it is wider")
     if series.lost:
         words.append(f"ended early: {series.lost}")
-    return "; ".join([*words, *remarks(times)])
+    return "; ".join([*words, *remarks(times, series.parts if times is series.wall else ())])
 
 
 def missing(metric: str, protocol: str, status: Status, reason: str) -> Measurement:

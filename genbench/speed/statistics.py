@@ -188,13 +188,14 @@ def drift(times: Sequence[float]) -> float | None:
     return last / first
 
 
-def remarks(times: Sequence[float]) -> list[str]:
-    """What a reader of the median must know beside it, in words."""
+def remarks(times: Sequence[float], parts: Sequence[Sequence[float]] = ()) -> list[str]:
+    """What a reader of the median must know beside it, in words; with parts, a drift inside one of them."""
     found = []
     if (two := modes(times)) is not None:
         found.append(str(two))
-    if (moved := drift(times)) is not None:
-        found.append(f"drift: the last third of the runs takes {moved:.2f} times as long as the first")
+    drifts = [moved for part in parts or [times] if (moved := drift(part)) is not None]
+    if drifts:
+        found.append(f"drift: the last third of the runs takes {drifts[0]:.2f} times as long as the first")
     return found
 
 

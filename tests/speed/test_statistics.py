@@ -131,5 +131,15 @@ def test_processes_differ_by_more_than_their_runs():
     assert between([]) is None
 
 
+def test_what_differs_between_processes_is_no_drift():
+    rng = random.Random(5)
+    parts = [[slow * rng.gauss(1, 0.03) for _ in range(50)] for slow in (1.0, 1.04, 1.08)]
+    together = [t for part in parts for t in part]
+    assert "drift" in remarks(together)[0]
+    assert remarks(together, parts) == []
+    parts[1] = [t * (1 + k / 100) for k, t in enumerate(parts[1])]
+    assert "drift" in remarks(together, parts)[0]
+
+
 def test_times_are_spoken_in_their_unit():
     assert [spoken(t) for t in (2.5, 0.0025, 2.5e-6, 2.5e-9)] == ["2.5 s", "2.5 ms", "2.5 µs", "2.5 ns"]
