@@ -5,8 +5,9 @@ p(x) = (1/n) sum_j N(x; f_j, v_j I). Features are standardised by the training s
 
 The v_j are those that make the training features most likely, found by expectation-maximisation from v_j = the squared
 distance of f_j to the nearest training feature over d: deterministic, and never less likely from round to round. No v_j
-falls below 0.001, so that a copy of a training feature has a narrow kernel and the likelihood stays finite. Of a point,
-the kernels at its 20 nearest centres count.
+falls below 0.001, so that a copy of a training feature has a narrow kernel and the likelihood stays finite. Equal
+centres have equal kernels, and stand as one of that many times the weight; of a point, the kernels at its 20 nearest
+different centres count.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class Kernels:
     """The density with its centres; fitted to some features, then evaluated at others."""
 
     def __init__(self, centres: np.ndarray) -> None:
-        self.centres = centres
-        self.d = centres.shape[1]
-        self.variances = np.full(len(centres), np.nan)
+        self.n, self.d = centres.shape
+        self.centres, inverse, counts = np.unique(centres, axis=0, return_inverse=True, return_counts=True)
+        self.row, self.weights = inverse.reshape(-1), counts / self.n
+        self.variances = np.full(len(self.centres), np.nan)
 
     def near(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances of each x to its nearest centres, and which they are."""
@@ -75,16 +77,16 @@ class Kernels:
         return nats
 
     def shares(self, squared: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """The mean share of each kernel in the density at the features, times n, `(n,)`: its influence."""
+        """The mean share of each sample's kernel in the density at the features, times n, `(n,)`: its influence."""
         terms = self._terms(squared, index)
         weight = np.exp(terms - _log_sum(terms)[:, None])
-        influence: np.ndarray = np.bincount(index.ravel(), weight.ravel(), len(self.centres)) * len(self.centres)
-        return influence / len(squared)
+        share: np.ndarray = np.bincount(index.ravel(), weight.ravel(), len(self.centres)) / len(squared)
+        return (share / self.weights)[self.row]
 
     def _terms(self, squared: np.ndarray, index: np.ndarray) -> np.ndarray:
         v = self.variances[index]
-        terms: np.ndarray = -squared / (2 * v) - self.d / 2 * np.log(2 * math.pi * v) - math.log(len(self.centres))
-        return terms
+        terms: np.ndarray = -squared / (2 * v) - self.d / 2 * np.log(2 * math.pi * v)
+        return terms + np.log(self.weights)[index]
 
 
 def _log_sum(terms: np.ndarray) -> np.ndarray:
