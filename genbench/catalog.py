@@ -13,6 +13,7 @@ import importlib.util
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 from genbench.errors import Refused
@@ -178,8 +179,7 @@ def summary(target: str) -> str:
         return "(not installed)"
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return "(not installed)"
-    with open(spec.origin, encoding="utf-8") as file:  # noqa: PTH123  (pathlib would double the time of the import)
-        tree = ast.parse(file.read())
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     named = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == attribute]
     text = (ast.get_docstring(named[0]) if named else None) or ast.get_docstring(tree) or ""
     return text.partition("\n")[0]
