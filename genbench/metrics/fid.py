@@ -180,7 +180,8 @@ def expected_value_interval(value: float, variance: float, level: float = LEVEL)
         return Interval(low=max(0.0, value - half), high=value + half, method=method)
     from scipy.special import chdtri
 
-    df, tail = 2 * value**2 / variance, (1 - level) / 2
+    # A sum of squares with any weights has at least one degree of freedom; a value far below what is expected has less.
+    df, tail = max(1.0, 2 * value**2 / variance), (1 - level) / 2
     low, high = (float(value * df / chdtri(df, p)) for p in (tail, 1 - tail))
     return Interval(low=low, high=high, method=method)
 

@@ -1,6 +1,7 @@
 """Moments, the Fréchet distance, its interval and its limit: against closed forms and extended precision."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -436,3 +437,9 @@ def test_coverage_of_the_limit(d, n, m, shift, scale, sizes):
         held.append(interval.low <= limit(sides["real"], shift, scale) <= interval.high)
     # The line counts the quadratic part twice at the floor, and leaves a bias there.
     assert 0.93 <= np.mean(held) <= (0.97 if sizes is None else 0.99)
+
+
+def test_a_value_that_is_small_by_chance_has_a_finite_interval():
+    """The chi-square of one degree of freedom is the widest that a sum of squares can have: T / 0.00098 at the top."""
+    interval = import_module("genbench.metrics.fid").expected_value_interval(1e-9, 1e-6)
+    assert interval.low < 1e-9 < interval.high == pytest.approx(1e-9 / 0.00098206911717, rel=1e-6)
