@@ -43,17 +43,19 @@ def test_arguments_reach_the_metric_and_its_interval():
     extractor = catalog.resolve("extractors", "digitnet")(data.spec)
     x, y = extractor.features(data.images("test")), extractor.features(fake)
     assert named.value == genbench.metrics.precision(real=x, fake=y, k=5, tie="<") != plain.value
+    assert protocols.find("precision/prdc")[0].fn(real=x, fake=y) == named.value
 
 
 def test_divergences_take_fresh_draws_and_the_excess_takes_the_test_points():
     """Same estimator, other points: equal in expectation, never equal in value."""
     data = genbench.dataset("ring8")
-    model = genbench.build("truth", data.spec)
+    model = genbench.build("realnvp", data.spec, seed=0)
     samples = data.law.sample(Streams(0, torch.arange(100)))
     names = ["excess_nats", "kl_forward"]
     table = evaluate(samples, data, model=model, metrics=names, likelihood_images=100, progress=False)
     assert "fresh draws" in table["kl_forward"].protocol
     assert "test" in table["excess_nats"].protocol
+    assert table["kl_forward"].value != table["excess_nats"].value
 
 
 def test_what_does_not_apply_says_why():
