@@ -45,6 +45,10 @@ class Cell:
 
     `value`, `low`, `high` are in the column's unit; `peers` names what is alike enough to be compared; `note` counts
     from 1 and points into the section's notes; `beside` are further numbers of the same cell with their headings.
+    `rank` is an interval: the best and the worst place among the models with a number of the same peers that the tests
+    leave open, None for reference rows, for columns without a direction, and where there is nobody to compare with.
+    `minimum` is the best value of a single training seed, where there are several; `best` marks the best tie group of
+    the cell's peers, where that is not all of them.
     """
 
     status: Literal["ok", "undefined", "invalid", "unavailable", "absent"]
@@ -57,6 +61,8 @@ class Cell:
     sign: str = ""  # ≥ or ≤ before a bound, ≈ before an estimate
     seeds: int = 0
     level: float = 0.95
+    rank: tuple[int, int] | None = None
+    minimum: float | None = None
     best: bool = False
     reason: str = ""
     note: int | None = None
@@ -65,6 +71,11 @@ class Cell:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+    @property
+    def tied(self) -> bool:
+        """Whether it is in the best tie group: no model of its peers is significantly better."""
+        return self.rank is not None and self.rank[0] == 1
 
     @property
     def text(self) -> str:
@@ -135,6 +146,24 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Front:
+    """Which models are Pareto-optimal in the headline numbers of two or three axes.
+
+    Rows are named by their index in the section; reference rows take no part. A model is `dominated` if another is at
+    least as good in every number and better in one; it is dominated `beyond` the intervals if that stays so wherever
+    inside their intervals the true values of both lie. Whoever lacks a number, or was timed elsewhere, is left out.
+    """
+
+    axes: tuple[Axis, ...]
+    headings: tuple[int, ...]  # one for each axis
+    hardware: str  # the class that the speeds are of; empty without the axis of speed
+    on: tuple[int, ...]
+    dominated: tuple[int, ...]
+    beyond: tuple[int, ...]
+    left_out: tuple[tuple[int, str], ...]  # row, why
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """One dataset's table. `notes` hold the reasons that cells point to, `absent` metrics without any number."""
 
@@ -148,6 +177,9 @@ class Section:
     missing: tuple[str, ...]  # models that have records on another dataset only
     superseded: int  # older records of a row and seed that is shown
     hardware: tuple[str, ...]
+    fronts: tuple[
+        Front, ...
+    ] = ()  # speed-quality, speed-diversity, diversity-quality, all three; a class of hardware each
 
     def rows_of(self, group: Group) -> list[Row]:
         return [row for row in self.rows if row.group == group]
