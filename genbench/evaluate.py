@@ -17,6 +17,12 @@ from genbench.progress import Bar
 from genbench.types import Dataset, Kind, Measurement, Metric, Model, Refused, Split
 
 
+class Table(dict[str, Measurement]):
+    """name -> measurement; `per_image` holds numbers of each scored image behind them."""
+
+    per_image: dict[str, list[float]]
+
+
 def evaluate(
     images: Tensor | np.ndarray,
     data: Dataset,
@@ -29,7 +35,7 @@ def evaluate(
     cache: Path | None = None,
     download: bool = False,
     progress: bool = True,
-) -> dict[str, Measurement]:
+) -> Table:
     """Measures samples against a dataset.
 
     Args:
@@ -50,7 +56,7 @@ def evaluate(
     names = list(metrics) if metrics is not None else list(catalog.shelf("metrics"))
     for name in names:
         inputs.ask(*protocols.find(name))
-    table: dict[str, Measurement] = {}
+    table = Table()
     with Bar(f"evaluate {data.name}", len(names), progress) as bar:
         for done, name in enumerate(names):
             bar.to(done, name)
@@ -61,6 +67,7 @@ def evaluate(
             protocol = f"{reference},n={len(inputs.scored)}"
             name = name if name == "elbo" else f"bound_{name}"  # "kl" is a metric of its own
             table[name] = measure(name, _TERM, real=value, fake=None, protocol=protocol, kind=kind)
+    table.per_image = inputs.per_image
     return table
 
 

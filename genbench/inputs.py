@@ -6,6 +6,7 @@ Symbols: x the samples, `real` the split that stands for the data, `scored` the 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from genbench.images import to_unit
 from genbench.likelihood import Likelihood, likelihood
 from genbench.noise import Streams, derive
 from genbench.protocols import Protocol
+from genbench.record import MAX_PER_IMAGE
 from genbench.types import Dataset, Extractor, Kind, Metric, Model, Needs, Split
 
 _LAW_DRAWS = 20_000  # fresh draws of the law that stand for it
@@ -245,6 +247,14 @@ class Inputs:
     def likelihood(self) -> Likelihood:
         """Of the scored rows."""
         return self._likelihood(self.scored, self.seed)
+
+    @property
+    def per_image(self) -> dict[str, list[float]]:
+        """What was computed for each scored row, to six digits: what pairs two models on the same images."""
+        if "likelihood" not in self.__dict__:
+            return {}
+        nats = [float(f"{value:.6g}") for value in self.likelihood.nats[:MAX_PER_IMAGE].tolist()]
+        return {"nats": nats} if all(map(math.isfinite, nats)) else {}
 
     def _of_likelihood(self, real: Any, fake: Any = None, points: str | None = None) -> Given:
         found = self.likelihood

@@ -20,7 +20,9 @@ import genbench
 from genbench.record import Scalar
 
 # These name things, show things or write things; none of them can move a number.
-_WITHOUT_EFFECT = {"genbench", "genbench.catalog", "genbench.errors", "genbench.files", "genbench.progress"}
+_WITHOUT_EFFECT = {
+    "genbench", "genbench.catalog", "genbench.errors", "genbench.files", "genbench.progress", "genbench.record",
+}  # fmt: skip
 
 
 def digest(content: Any) -> str:

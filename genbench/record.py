@@ -1,14 +1,17 @@
 """The schema of a result: one immutable JSON file for each cell, validated on write and on read. No torch here.
 
 A record says what was run (full references, configuration, checksums, seeds), where (versions, device; no user
-paths), how long it took, and what was measured. Unknown keys, NaN, infinities, values out of range, and files above
-a size limit are refused. Numbers never travel without their interval.
+paths), how long it took, and what was measured. Unknown keys, NaN, infinities, values out of range, keys given
+twice, and files above a size limit are refused. Numbers never travel without their interval. Records of older schemas
+are brought up to date when they are read, one version at a time.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,8 +20,9 @@ from msgspec import Meta, Struct
 
 from genbench.errors import Refused
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_BYTES = 4 * 2**20
+MAX_PER_IMAGE = 4096  # numbers of one name in `per_image`
 
 Axis = Literal["quality", "diversity", "likelihood", "speed", "memorization", "reconstruction"]
 Better = Literal["lower", "higher"]
@@ -162,9 +166,14 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One cell: a model on a dataset under one training seed, measured."""
+    """One cell: a model on a dataset under one training seed, measured.
 
-    schema: Annotated[int, Meta(ge=1, le=SCHEMA)]
+    `per_image` holds the numbers behind a measurement, one for each image of the dataset that it was measured on
+    ("nats": of the images for the likelihood, in their order), so that two records of one dataset and the same
+    settings can be compared in pairs.
+    """
+
+    schema: Annotated[int, Meta(ge=SCHEMA, le=SCHEMA)]
     key: Key
     created: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     model: ModelRun
@@ -177,6 +186,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report: dict[Name, float]
     measurements: dict[Annotated[str, Meta(min_length=1, max_length=2300)], Measurement]
     assets: dict[Name, Asset]
+    per_image: Annotated[dict[Name, Annotated[list[float], Meta(max_length=MAX_PER_IMAGE)]], Meta(max_length=4)] = {}
 
     def __post_init__(self) -> None:
         for name, measurement in self.measurements.items():
@@ -213,10 +223,46 @@ def decode(data: bytes, name: str = "record") -> Record:
     if len(data) > MAX_BYTES:
         raise Refused(f"{name} has {len(data):,} bytes; a record has at most {MAX_BYTES:,}")
     try:
-        record = msgspec.json.decode(data, type=Record)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        version = msgspec.json.decode(data, type=_Version).schema
+        if version > SCHEMA:
+            raise Refused(
+                f"{name} has schema {version}; this genbench reads schemas up to {SCHEMA}: use a newer genbench"
+            )
+        if version == SCHEMA:
+            record = msgspec.json.decode(data, type=Record)
+        else:
+            record = msgspec.convert(migrate(msgspec.json.decode(data)), Record)
+        json.loads(data, object_pairs_hook=_without_repetition)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise Refused(f"{name} is not a valid record: {error}") from None
     return record
+
+
+class _Version(Struct):
+    schema: Annotated[int, Meta(ge=1)]
+
+
+def migrate(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a record of an older schema as the present one has it; what it was given stays as it is."""
+    for version in range(content["schema"], SCHEMA):
+        content = {**_STEPS[version](content), "schema": version + 1}
+    return content
+
+
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    if "per_image" in content:
+        raise ValueError("schema 1 has no field `per_image`")
+    return {**content, "per_image": {}}
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}  # from a schema to the next
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> None:
+    """Refuses an object that gives a key twice: readers disagree on which one counts."""
+    if len(names := {name for name, _ in pairs}) < len(pairs):
+        twice = next(name for name in names if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key {twice[:100]!r} is given twice")
 
 
 def read(path: Path) -> Record:

@@ -99,6 +99,7 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
             "samples": len(samples),
             "likelihood_images": cell.settings.likelihood_images,
             "precision": cell.settings.precision,
+            **({"metrics": " ".join(cell.settings.metrics)} if cell.settings.metrics else {}),
         },
         environment=provenance.environment(torch.device(cell.device)),
         cost=Cost(
@@ -118,6 +119,7 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
                 file=f"{cell.key}-samples.png", sha256=sha256(asset), height=sheet.shape[0], width=sheet.shape[1]
             )
         },
+        per_image=table.per_image,
     )
     store.save_samples(cell.key, samples)
     store.write_record(result, {f"{cell.key}-samples.png": asset})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from genbench.errors import Refused
 from genbench.record import Asset, Cost, Curve, DatasetRun, Measurement, ModelRun, Record
 
 HASH = "0" * 64
+STORED = Path(__file__).parent / "stored"
 
 
 def example(**changes) -> Record:
@@ -21,7 +23,7 @@ def example(**changes) -> Record:
     )
     undefined = Measurement(metric="nats", status="undefined", reason="defines no likelihood")
     fields = {
-        "schema": 1,
+        "schema": record.SCHEMA,
         "key": "0123456789abcdef",
         "created": "2026-01-02T03:04:05Z",
         "model": ModelRun(
@@ -47,6 +49,7 @@ def example(**changes) -> Record:
         "report": {},
         "measurements": {fid.name: fid, undefined.name: undefined},
         "assets": {"samples": Asset(file="0123456789abcdef-samples.png", sha256=HASH, width=10, height=10)},
+        "per_image": {"nats": [-1.5, -2.25]},
     }
     return Record(**{**fields, **changes})
 
@@ -83,7 +86,16 @@ FID = ["measurements", "fid[pixels,test,n=100]"]
         (_changed([*FID, "metric"], "kid"), "stands under the name"),
         (_changed(["key"], "../../etc"), "key"),
         (_changed(["created"], "yesterday"), "created"),
-        (_changed(["schema"], 99), "schema"),
+        (_changed(["schema"], 99), "schema 99; this genbench reads schemas up to 2"),
+        (_changed(["schema"], 0), "schema"),
+        (_changed(["schema"], "2"), "schema"),
+        (_changed(["schema"], 1), "schema 1 has no field `per_image`"),
+        (_changed(["per_image", "nats"], [math.inf]), "malformed"),
+        (_changed(["per_image", "nats"], [None]), "per_image"),
+        (_changed(["per_image", "nats"], [0.5] * (record.MAX_PER_IMAGE + 1)), "per_image"),
+        (_changed(["per_image"], {f"n{i}": [] for i in range(5)}), "per_image"),
+        (record.encode(example()).replace(b'"seeds"', b'"key": "0123456789abcdef",\n"seeds"'), "'key' is given twice"),
+        (record.encode(example()).replace(b'"latent"', b'"widths": 1,\n"latent"'), "'widths' is given twice"),
         (_changed(["cost", "steps"], -1), "steps"),
         (_changed(["cost", "train_seconds"], "long"), "train_seconds"),
         (_changed(["assets", "samples", "file"], "../a.png"), "asset file"),
@@ -106,6 +118,32 @@ def test_an_infinite_number_is_refused():
     data = record.encode(example()).replace(b'"value": 1.5', b'"value": 1e999')
     with pytest.raises(Refused):
         record.decode(data)
+
+
+def test_a_record_of_schema_1_is_brought_up_to_date():
+    data = (STORED / "record-schema-1.json").read_bytes()
+    before, found = json.loads(data), record.decode(data)
+    assert before["schema"] == 1
+    assert "per_image" not in before
+    assert (found.schema, found.per_image) == (record.SCHEMA, {})
+    after = json.loads(record.encode(found))
+    assert after == {**before, "schema": record.SCHEMA, "per_image": {}}
+    assert record.decode(record.encode(found)) == found
+
+
+def test_migrating_leaves_what_it_was_given_as_it_was():
+    content = json.loads((STORED / "record-schema-1.json").read_bytes())
+    before = json.dumps(content)
+    record.migrate(content)
+    assert json.dumps(content) == before
+
+
+def test_what_is_wrong_in_a_record_of_an_older_schema_is_refused_too():
+    data = (STORED / "record-schema-1.json").read_bytes()
+    for wrong in (data.replace(b'"steps": 10000', b'"steps": -1'), data.replace(b'"cost"', b'"surprise": 1,\n"cost"')):
+        assert wrong != data
+        with pytest.raises(Refused):
+            record.decode(wrong)
 
 
 @given(st.floats(), st.floats(), st.floats())
