@@ -1,173 +1,103 @@
-"""Records -> a static site that opens from the file system: one page, its stylesheet, its pictures, the records.
+"""Records -> a static site that opens from the file system: pages, stylesheet, script, pictures, figures, the records.
 
-The same records give the same bytes. Nothing is fetched and nothing runs: no script, no request, a
-content-security policy that would stop either. What a record says is text on the page and never markup.
+The same records give the same bytes. Nothing is fetched: a content-security policy on every page would stop it. What
+a record says is text on a page and never markup. A build that finds the same records and the same code as the one
+before it has nothing to do; one that finds others draws only the figures that have changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from genbench import catalog, record
 from genbench.errors import Refused
-from genbench.record import DIRECTION
-from leaderboard import figures
-from leaderboard.columns import COLUMNS, Column
-from leaderboard.load import MARKER, Collection, Picture, collect
-from leaderboard.table import GROUPS, KINDS, Row, Section, families, sections
-from leaderboard.typography import compact, count, duration, plain, plural, spaced
+from leaderboard.load import MARKER, collect
+from leaderboard.pages import NAVIGATION, PAGES
+from leaderboard.site import HERE, Site
 
-_HERE = Path(__file__).parent
-_SCATTER = "the figure needs a model with a number on both axes"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Grid:
-    """A row's samples: the picture's address in the site, or why there is none."""
-
-    row: Row
-    picture: Picture | None
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chapter:
-    """A section with what is drawn for it."""
-
-    section: Section
-    legend: list[tuple[str, Markup]]
-    panels: list[tuple[Markup, str]]
-    grids: list[_Grid]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measure:
-    """A line of the methodology: the column, and the first line of what the metric documents."""
-
-    column: Column
-    definition: str
+STATIC = ("style.css", "site.js")
 
 
 def build(records: Path | Sequence[Path], out: Path) -> Path:
-    """Builds the site of all records under some folders (or files) into `out` and returns the path of its page.
+    """Builds the site of all records under some folders (or files) into `out` and returns the path of its front page.
 
     The site is built beside `out` and takes its place when it is whole. A folder is only ever replaced if an earlier
     build wrote every file in it.
     """
-    collection = collect(records)
+    _check_ours(out)
+    sources = [records] if isinstance(records, Path) else list(records)
+    made_from = _made_from(sources)
+    before = _marker(out)
+    if before.get("made_from") == made_from and _whole(out, before["files"]):
+        return out / "index.html"
+    collection = collect(sources)
     if not collection.records and not collection.invalid:
         raise Refused(f"there are no records at {records}; `genbench run` writes some")
-    found = sections(collection.records)
-    chapters = [_chapter(section, collection, figures.marks(families(found))) for section in found]
-    files: dict[str, bytes] = {
-        "index.html": _page(chapters, collection).encode(),
-        "style.css": (_HERE / "static" / "style.css").read_bytes(),
-    }
-    for chapter in chapters:
-        for grid in chapter.grids:
-            if grid.picture:
-                files[f"assets/{grid.picture.name}"] = grid.picture.data
-        for row in chapter.section.rows:
-            files.update((f"records/{one.key}.json", record.encode(one)) for one in (*row.records, *row.companions))
+
+    def known(name: str, key: str) -> tuple[str, bytes] | None:
+        if before.get("figures", {}).get(name) != [key, _code()]:
+            return None
+        paths = [f"figures/{name}.svg", f"figures/{name}.pdf"]
+        if not _whole(out, {path: before["files"].get(path, "") for path in paths}):
+            return None
+        return (out / paths[0]).read_text(encoding="utf-8"), (out / paths[1]).read_bytes()
+
     try:
-        _replace(out, files)
+        with _replacing(out) as keep:
+            site = Site(collection, keep, known, NAVIGATION)
+            for name in STATIC:
+                keep(name, (HERE / "static" / name).read_bytes())
+            for pages in PAGES:
+                for page in pages(site):
+                    keep(page.path, page.html.encode())
+            site.write_records()
+            keep.finish(made_from, {name: [key, _code()] for name, key in site.figure_keys.items()})
     except OSError as error:
         raise Refused(f"cannot write the site to {out}: {(error.strerror or str(error)).lower()}") from error
     return out / "index.html"
 
 
-def _chapter(section: Section, collection: Collection, of_family: dict[str, figures.Mark]) -> _Chapter:
-    panels = figures.trilemma(section, of_family)
-    grids = []
-    for row in section.rows:
-        found = collection.picture(row.records[0], "samples")
-        if isinstance(found, Picture):
-            grids.append(_Grid(row=row, picture=found, reason=""))
-        else:
-            grids.append(_Grid(row=row, picture=None, reason=found))
-    return _Chapter(
-        section=section,
-        # the only markup that is not the template's own: SVG that figures.py wrote through an XML serializer
-        legend=[(name, Markup(svg)) for name, svg in figures.legend(section, of_family)] if panels else [],
-        panels=[(Markup(panel.svg), panel.left_out) for panel in panels],
-        grids=grids,
-    )
+class _Keep:
+    """Writes files under a folder and remembers their digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.files = folder, dict[str, str]()
+
+    def __call__(self, name: str, data: bytes) -> None:
+        if name in self.files:
+            if self.files[name] != _digest(data):
+                raise AssertionError(f"two contents for {name}")
+            return
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        self.files[name] = _digest(data)
+
+    def finish(self, made_from: str, figures: dict[str, list[str]]) -> None:
+        marker = {"made_from": made_from, "files": self.files, "figures": figures}
+        (self.folder / MARKER).write_text(json.dumps(marker, indent=0, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _page(chapters: list[_Chapter], collection: Collection) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
-    environment.filters |= {
-        "compact": compact,
-        "count": count,
-        "duration": duration,
-        "plural": plural,
-        "spaced": spaced,
-    }
-    created = sorted(one.created for one in collection.records)
-    versions = {str(one.environment.get("genbench") or "unknown") for one in collection.records}
-    used = {heading.column.metric for chapter in chapters for heading in chapter.section.headings}
-    return environment.get_template("index.html").render(
-        chapters=chapters,
-        groups=GROUPS,
-        invalid=collection.invalid,
-        kinds=[(KINDS[kind], DIRECTION[kind], meaning) for kind, meaning in _KIND_HELP.items()],
-        measures=[_measure(column) for column in COLUMNS if column.metric in used],
-        no_figure=_SCATTER,
-        records=collection.records,
-        since=created[0][:10] if created else "",
-        until=created[-1][:10] if created else "",
-        versions=sorted(versions),
-    )
-
-
-_KIND_HELP: dict[record.Kind, str] = {
-    "exact": "the model computes its own likelihood",
-    "dequantized": "the density of the image with uniform noise added, averaged over the noise",
-    "elbo": "the evidence lower bound of a latent-variable model",
-    "iwae": "the importance-weighted bound, tighter than the ELBO",
-    "vlb": "the variational bound of a diffusion model",
-    "ais": "the partition function by annealed importance sampling; on average too optimistic",
-    "ode": "the change of variables along an integrated flow, with the integrator's error",
-}
-
-
-def _measure(column: Column) -> _Measure:
-    known = catalog.METRICS.get(column.metric)
-    definition = catalog.summary(known) if known else ""
-    return _Measure(column=column, definition="" if definition == "(not installed)" else definition)
-
-
-def _replace(out: Path, files: dict[str, bytes]) -> None:
-    """Writes the files into a new folder beside `out` and swaps the two."""
-    _check_ours(out)
+@contextmanager
+def _replacing(out: Path) -> Iterator[_Keep]:
+    """A new folder beside `out`, which takes its place at the end."""
     out = out.absolute()  # "." has no name to build beside
     out.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(4)
     fresh, old = (out.with_name(f".{out.name}.{token}.{word}") for word in ("new", "old"))
     try:
-        for name, data in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        (fresh / MARKER).write_text(json.dumps(sorted(files), indent=0) + "\n", encoding="utf-8")
+        fresh.mkdir()
+        yield _Keep(fresh)
         if out.exists():
             out.rename(old)
         try:
@@ -182,6 +112,77 @@ def _replace(out: Path, files: dict[str, bytes]) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
+# ------------------------------------------------------------------------------------------ what has changed
+
+
+def _made_from(sources: Sequence[Path]) -> str:
+    """The digest of every file that a build can read: the sources' by name and content, and the code."""
+    found = hashlib.sha256(_code().encode())
+    for root in sources:
+        found.update(b"source\0")
+        for path in _files(root):
+            found.update(os.fsencode(path.relative_to(root) if path != root else path.name) + b"\0")
+            found.update(_content(path).encode())
+    return found.hexdigest()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    for folder, inner, names in os.walk(root):
+        if MARKER in names:  # a site among its own records
+            inner.clear()
+            continue
+        inner.sort()
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return "no plain file"
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+@cache
+def _code() -> str:
+    """The digest of the code that makes a site: ours, and the versions of what draws and writes."""
+    found = hashlib.sha256(sys.version.encode())
+    for package in ("jinja2", "matplotlib", "msgspec", "numpy", "pillow"):
+        found.update(f"{package} {version(package)}\n".encode())
+    root = HERE.parent  # pages quote what models and metrics document
+    for folder in ("leaderboard", "genbench", "baselines"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".html", ".css", ".js"):
+                found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _whole(out: Path, files: dict[str, str]) -> bool:
+    """Whether the files are there as they were written."""
+    return all(_content(out / name) == digest for name, digest in files.items())
+
+
+# ------------------------------------------------------------------------------------------ whose folder it is
+
+
+def _marker(out: Path) -> dict[str, Any]:
+    """What the last build left behind; empty if there was none, or one of an older form."""
+    path = out / MARKER
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
+
+
 def _check_ours(out: Path) -> None:
     """Refuses a folder with anything in it that no build of a site wrote."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
@@ -192,8 +193,9 @@ def _check_ours(out: Path) -> None:
     if not marker.is_file() or marker.is_symlink():
         raise Refused(f"{out} was not written by publish and is not empty; choose another folder for the site")
     try:
-        written = {*json.loads(marker.read_text(encoding="utf-8")), MARKER}
-    except (ValueError, TypeError):
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        written = {*(found["files"] if isinstance(found, dict) else found), MARKER}
+    except (ValueError, TypeError, KeyError):
         raise Refused(f"{marker} is damaged; remove {out} yourself or choose another folder for the site") from None
     present = {
         Path(folder, name).relative_to(out).as_posix() for folder, _, names in os.walk(out) for name in names

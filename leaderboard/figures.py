@@ -1,24 +1,15 @@
-"""The trilemma as inline SVG: quality, speed and diversity in three scatters, each point with both intervals.
+"""The trilemma in three scatters: quality, speed and diversity, each point with both intervals, and the Pareto front.
 
-matplotlib draws, and what it writes is rewritten for the page: colours become the stylesheet's variables, so that one
-figure serves light and dark; style attributes become plain ones, which a content-security policy without inline
-styles allows; text stays text; unused names go, coordinates are rounded, nothing depends on the time or the machine.
 Families differ in colour and in marker, and every point carries its name: a reader needs neither colour nor script.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-from xml.etree import ElementTree
+from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,43 +18,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from matplotlib.transforms import Bbox
 
 from genbench.record import Axis
+from leaderboard import labels, svg
 from leaderboard.columns import Column
-from leaderboard.table import Cell, Heading, Row, Section
+from leaderboard.table import Cell, Front, Row, Section
 from leaderboard.typography import plain, plural
 
 WIDTH, HEIGHT = 400, 330  # CSS pixels
-COLOURS = 8  # --family-0 .. --family-7 in the stylesheet
 MARKERS = ("o", "s", "^", "D", "v", "P", "p", "X", "<", "h", ">")
-_INK, _MUTED, _RULE, _CONTROL = "#010101", "#020202", "#030303", "#040404"
-_VARIABLES = {  # what stands in for a variable while matplotlib draws, the variable, its value outside the page
-    _INK: ("--ink", "#1c1e21"),
-    _MUTED: ("--muted", "#5a6069"),
-    _RULE: ("--rule", "#d5d9de"),
-    _CONTROL: ("--control", "#6b7280"),
-} | {f"#0500{index:02x}": (f"--family-{index}", "#1c1e21") for index in range(COLOURS)}
-_RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "genbench",
-    "svg.id": None,
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "axes.unicode_minus": True,
-    "path.simplify": True,
-}
-_SVG = "{http://www.w3.org/2000/svg}"
-_XLINK = "{http://www.w3.org/1999/xlink}"
-_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+DRAWN, NAMED = 250, 40  # at most so many points, and of those so many with a name
 _LABEL_LENGTH = 26
 
 PAIRS: tuple[tuple[Axis, Axis], ...] = (("speed", "quality"), ("speed", "diversity"), ("diversity", "quality"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One scatter: the SVG, and in words what it leaves out."""
-
-    svg: str
-    left_out: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,39 +40,125 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Point:
+class Point:
+    """A row in a scatter: its index in the section, its two cells."""
+
+    index: int
     row: Row
     x: Cell
     y: Cell
+
+    @property
+    def ok(self) -> bool:
+        return self.x.ok and self.y.ok
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """What one panel shows: `drawn` in the order of the rows, `lines` what has no x, `front` the rows on the front."""
+
+    axes: tuple[Axis, Axis]
+    x: Column
+    y: Column
+    drawn: tuple[Point, ...]
+    lines: tuple[Point, ...]
+    front: tuple[int, ...]
+    note: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.axes[1]}-{self.axes[0]}"
+
+    @property
+    def facts(self) -> object:
+        """All that is drawn."""
+        points = [
+            (p.row.name, p.row.family, p.row.group, [(c.ok, c.value, c.low, c.high, c.text) for c in (p.x, p.y)])
+            for p in (*self.drawn, *self.lines)
+        ]
+        return self.x, self.y, points, [p.index in self.front for p in self.drawn], self.note
 
 
 def marks(families: Sequence[str]) -> dict[str, Mark]:
     """A colour and a marker for each family; they only repeat together after 88 families."""
     return {
-        family: Mark(colour=index % COLOURS, marker=MARKERS[index % len(MARKERS)])
+        family: Mark(colour=index % len(svg.FAMILIES), marker=MARKERS[index % len(MARKERS)])
         for index, family in enumerate(families)
     }
 
 
-def trilemma(section: Section, of_family: dict[str, Mark]) -> list[Panel]:
+def trilemma(section: Section) -> list[Scatter]:
     """Up to three scatters of a dataset: those whose two axes both have numbers for the same models."""
-    panels = []
+    found = []
     for axes in PAIRS:
         across, up = (section.headline(axis) for axis in axes)
         if across is None or up is None:
             continue
-        points = [_Point(row=row, x=row.cells[across], y=row.cells[up]) for row in section.rows]
-        if any(_drawable(point) and point.row.group == "model" for point in points):
-            panels.append(
-                _panel(
-                    section, points, section.headings[across], section.headings[up], f"{axes[1]}-{axes[0]}", of_family
-                )
+        points = [
+            Point(index=index, row=row, x=row.cells[across], y=row.cells[up]) for index, row in enumerate(section.rows)
+        ]
+        if not any(point.ok and point.row.group == "model" for point in points):
+            continue
+        front = tuple(index for one in fronts(section, axes) for index in one.on)
+        drawn = sorted(
+            (point for point in points if point.ok), key=lambda p: p.row.group == "model" and p.index not in front
+        )
+        kept = tuple(sorted(drawn[:DRAWN], key=lambda point: point.index))
+        left_out = [point.row.name for point in points if not point.ok and point.row.group == "model"]
+        words = []
+        if len(kept) < len(drawn):
+            words.append(f"{len(kept)} of {plural(len(drawn), 'row')} drawn, the front and then the first of the table")
+        if left_out:
+            names = ", ".join(left_out[:8]) + (", …" if len(left_out) > 8 else "")
+            words.append(f"{plural(len(left_out), 'model')} without both numbers: {names}")
+        found.append(
+            Scatter(
+                axes=axes,
+                x=section.headings[across].column,
+                y=section.headings[up].column,
+                drawn=kept,
+                lines=tuple(p for p in points if p.row.group == "reference" and p.y.ok and not p.x.ok),
+                front=front,
+                note="; ".join(words),
             )
-    return panels
+        )
+    return found
 
 
-def _drawable(point: _Point) -> bool:
-    return point.x.ok and point.y.ok
+def fronts(section: Section, axes: Sequence[Axis]) -> list[Front]:
+    """The section's fronts in some axes, one for each class of hardware."""
+    return [front for front in section.fronts if set(front.axes) == set(axes)]
+
+
+def draw(
+    scatter: Scatter, name: str, title: str, of_family: dict[str, Mark], address: Callable[[Row], str]
+) -> svg.Figure:
+    """The scatter; each point is a link to `address(row)`."""
+    x, y = scatter.x, scatter.y
+    with svg.drawing():
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+        FigureCanvasAgg(figure)  # measures the labels
+        axes = figure.add_axes((0.135, 0.14, 0.845, 0.83))
+        scale(axes, "x", x, [point.x for point in scatter.drawn])
+        scale(axes, "y", y, [point.y for point in scatter.drawn])
+        frame(axes)
+        _front(axes, scatter)
+        floors = _floors(axes, scatter.lines)
+        links = []
+        for point in scatter.drawn:
+            tip = f"{point.row.name}, {point.row.family}"
+            links += [
+                svg.Link(artist=one, address=address(point.row), tip=tip) for one in _point(axes, point, of_family)
+            ]
+        first = sorted(scatter.drawn, key=lambda p: (p.row.group == "model", p.index not in scatter.front))
+        links += _names(axes, first[:NAMED], floors, address)
+        described = "; ".join(
+            f"{p.row.name}: {x.heading} {p.x.text} {p.x.interval}, {y.heading} {p.y.text} {p.y.interval}"
+            + (", on the front" if p.index in scatter.front else "")
+            for p in scatter.drawn
+        )
+        words = f"{x.title}: {x.direction}. {y.title}: {y.direction}. {described}."
+        return svg.finish(figure, name, title, words, links)
 
 
 def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]]:
@@ -118,154 +169,119 @@ def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]
     last = {"control": 1, "real data": 2}
     found: list[tuple[str, str]] = []
     for name in sorted(rows, key=lambda one: (last.get(one, 0), one)):
-        style = _style(rows[name], of_family)
-        with _drawing():
+        with svg.drawing():
             figure = Figure(figsize=(16 / 72, 16 / 72), dpi=72)
             axes = figure.add_axes((0, 0, 1, 1))
             axes.axis("off")
             axes.set(xlim=(-1, 1), ylim=(-1, 1))
-            axes.plot(0, 0, linestyle="none", **_marker(style))
-        root = _root(figure, f"{section.anchor}-m{len(found)}-")
-        root.set("aria-hidden", "true")
-        found.append((name, _text(root)))
+            axes.plot(0, 0, linestyle="none", **marker(rows[name], of_family))
+            found.append((name, svg.ornament(figure, f"{section.anchor}-m{len(found)}")))
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Style:
-    colour: str
-    marker: str
-    filled: bool
-    size: float
-
-
-def _style(row: Row, of_family: dict[str, Mark]) -> _Style:
+def marker(row: Row, of_family: dict[str, Mark]) -> dict[str, Any]:
+    """How matplotlib draws a row's point."""
     if row.group == "reference":
-        return _Style(colour=_INK, marker="*", filled=True, size=11.0)
-    if row.group == "control":
-        return _Style(colour=_CONTROL, marker="o", filled=False, size=5.5)
-    mark = of_family[row.family]
-    return _Style(colour=f"#0500{mark.colour:02x}", marker=mark.marker, filled=True, size=7.5)
-
-
-def _marker(style: _Style) -> dict[str, Any]:
+        colour, shape, filled, size = svg.INK, "*", True, 11.0
+    elif row.group == "control":
+        colour, shape, filled, size = svg.CONTROL, "o", False, 5.5
+    else:
+        mark = of_family[row.family]
+        colour, shape, filled, size = svg.FAMILIES[mark.colour], mark.marker, True, 7.5
     return {
-        "marker": style.marker,
-        "markersize": style.size,
-        "markerfacecolor": style.colour if style.filled else "none",
-        "markeredgecolor": style.colour,
-        "markeredgewidth": 0.0 if style.filled else 1.3,
+        "marker": shape,
+        "markersize": size,
+        "markerfacecolor": colour if filled else "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 0.0 if filled else 1.3,
     }
 
 
-def _panel(
-    section: Section, points: list[_Point], across: Heading, up: Heading, name: str, of_family: dict[str, Mark]
-) -> Panel:
-    x, y = across.column, up.column
-    drawn = [point for point in points if _drawable(point)]
-    with _drawing():
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        FigureCanvasAgg(figure)  # measures the labels
-        axes = figure.add_axes((0.135, 0.14, 0.845, 0.83))
-        _frame(axes, x, y, drawn)
-        floors = _floors(axes, points, x, y)
-        for point in drawn:
-            _draw(axes, point, of_family)
-        _label(axes, drawn, floors)
-        root = _root(figure, f"{section.anchor}-{name}-")
-    title = f"{y.heading} against {x.heading} on {section.title}"
-    described = "; ".join(
-        f"{point.row.name}: {x.heading} {point.x.text} {point.x.interval}, "
-        f"{y.heading} {point.y.text} {point.y.interval}"
-        for point in drawn
-    )
-    _describe(
-        root, f"{section.anchor}-{name}", title, f"{x.title}: {x.direction}. {y.title}: {y.direction}. {described}."
-    )
-    for link in root.iter(f"{_SVG}a"):
-        row = next(point.row for point in drawn if f"#{point.row.anchor}" == link.get("href"))
-        tip = ElementTree.Element(f"{_SVG}title")
-        tip.text = f"{row.name}, {row.family}"
-        link.insert(0, tip)
-    left_out = [point.row.name for point in points if not _drawable(point) and point.row.group == "model"]
-    words = f"{plural(len(left_out), 'model')} without both numbers: {', '.join(left_out)}." if left_out else ""
-    return Panel(svg=_text(root), left_out=words)
+def scale(axes: Axes, side: Literal["x", "y"], column: Column, cells: Sequence[Cell]) -> None:
+    """Scale, limits, ticks and label of an axis. Limits follow the values: a wide interval may leave the frame."""
+    values = [cell.value for cell in cells]
+    log = column.log and min(values) > 0
+    forward = math.log10 if log else float
+    ends = [forward(value) for value in values]
+    middle, spread = (min(ends) + max(ends)) / 2, max(ends) - min(ends)
+    whole = all(value == round(value) for value in values) and max(abs(value) for value in values) < 1e6
+    spread = max(spread, 0.3 if log else 4.0 if whole else abs(middle) * 0.1, 1e-9)
+    reach = 0.35 * spread  # how much of an interval beyond the outermost value still widens the frame
+    lows = [forward(cell.low) for cell in cells if not log or cell.low > 0]
+    highs = [forward(cell.high) for cell in cells]
+    start = max(min([*lows, *ends]), middle - spread / 2 - reach) - 0.09 * spread
+    stop = min(max([*highs, *ends]), middle + spread / 2 + reach) + 0.09 * spread
+    ruler = axes.xaxis if side == "x" else axes.yaxis
+    if log:
+        limits = (10**start, 10**stop)
+        axes.set(**{f"{side}scale": "log"})
+        decades = stop - start
+        subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
+        ruler.set_major_locator(LogLocator(subs=subs, numticks=12))
+        ruler.set_minor_locator(NullLocator() if decades > 5 else LogLocator(subs=tuple(range(2, 10)), numticks=50))
+        ruler.set_minor_formatter(NullFormatter())
+        ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+    else:
+        if whole:  # a count of modes has no fractions, and where all are equal the axis still shows some neighbours
+            start, stop = min(start, middle - 2.2), max(stop, middle + 2.2)
+        limits = (start, stop)
+        ruler.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=whole))
+    axes.set(**{f"{side}lim": limits})
+    logs = ", log scale" if log else ""
+    before, after = {"lower": ("← better · ", ""), "higher": ("", " · better →")}.get(column.better or "", ("", ""))
+    ruler.set_label_text(f"{before}{column.title}{logs}{after}", color=svg.INK, fontsize=10.5)
 
 
-def _frame(axes: Axes, x: Column, y: Column, points: list[_Point]) -> None:
-    """Scales, limits, ticks and axis labels. Limits follow the values: a wide interval may leave the frame."""
-    for column, cells, axis, is_x in (
-        (x, [point.x for point in points], axes.xaxis, True),
-        (y, [point.y for point in points], axes.yaxis, False),
-    ):
-        values = [cell.value for cell in cells]
-        log = column.log and min(values) > 0
-        forward = math.log10 if log else float
-        ends = [forward(value) for value in values]
-        middle, spread = (min(ends) + max(ends)) / 2, max(ends) - min(ends)
-        spread = max(spread, 0.3 if log else abs(middle) * 0.1, 1e-9)
-        reach = 0.35 * spread  # how much of an interval beyond the outermost value still widens the frame
-        lows = [forward(cell.low) for cell in cells if not log or cell.low > 0]
-        highs = [forward(cell.high) for cell in cells]
-        start = max(min([*lows, *ends]), middle - spread / 2 - reach) - 0.09 * spread
-        stop = min(max([*highs, *ends]), middle + spread / 2 + reach) + 0.09 * spread
-        if log:
-            limits = (10**start, 10**stop)
-            (axes.set_xscale if is_x else axes.set_yscale)("log")
-            decades = stop - start
-            subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
-            axis.set_major_locator(LogLocator(subs=subs, numticks=12))
-            axis.set_minor_locator(NullLocator() if decades > 5 else LogLocator(subs=tuple(range(2, 10)), numticks=50))
-            axis.set_minor_formatter(NullFormatter())
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
-        else:
-            limits = (start, stop)
-            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        (axes.set_xlim if is_x else axes.set_ylim)(*limits)
-        scale = ", log scale" if log else ""
-        before, after = {"lower": ("← better · ", ""), "higher": ("", " · better →")}[column.better or "higher"]
-        axis.set_label_text(f"{before}{column.title}{scale}{after}", color=_INK, fontsize=10.5)
-    axes.grid(True, color=_RULE, linewidth=0.7)
+def frame(axes: Axes) -> None:
+    """Grid, ticks and spines as all figures have them."""
+    axes.grid(True, color=svg.RULE, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelcolor=_MUTED, labelsize=9.5)
-    axes.tick_params(which="minor", length=2, color=_RULE)
+    axes.tick_params(which="both", length=0, labelcolor=svg.MUTED, labelsize=9.5)
+    axes.tick_params(which="minor", length=2, color=svg.RULE)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_edgecolor(_MUTED)
+        spine.set_edgecolor(svg.MUTED)
         spine.set_linewidth(0.8)
 
 
-def _floors(axes: Axes, points: list[_Point], x: Column, y: Column) -> list[Bbox]:
+def _front(axes: Axes, scatter: Scatter) -> None:
+    """The front as a staircase: what a model must pass to stand on it."""
+    corners = sorted((p.x.value, p.y.value) for p in scatter.drawn if p.index in scatter.front)
+    if len(corners) < 2:
+        return
+    # Between two corners nothing is attained that is as good as both: the step goes over the worse side.
+    where: Literal["post", "pre"] = "post" if scatter.x.better == "lower" else "pre"
+    axes.step(*zip(*corners, strict=True), where=where, color=svg.MUTED, linewidth=1.2, alpha=0.55, zorder=1.8)
+
+
+def _floors(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
     """Real data that has no sampling time stands as a line at its value; returns where the lines are labelled."""
     boxes = []
     for point in points:
-        if point.row.group == "reference" and point.y.ok and not point.x.ok:
-            low, high = axes.get_ylim()
-            inside = low <= point.y.value <= high
-            where = point.y.value if inside else min(max(point.y.value, low), high)
-            axes.axhline(where, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
-            words = point.row.label if inside else f"{point.row.label}: {point.y.text}, outside"
-            text = axes.annotate(
-                plain(words, 40), (1, where), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                textcoords="offset points", ha="right", va="bottom", color=_MUTED, fontsize=9, parse_math=False,
-            )  # fmt: skip
-            boxes.append(text.get_window_extent())
+        low, high = axes.get_ylim()
+        inside = low <= point.y.value <= high
+        where = point.y.value if inside else min(max(point.y.value, low), high)
+        axes.axhline(where, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
+        words = point.row.label if inside else f"{point.row.label}: {point.y.text}, outside"
+        text = axes.annotate(
+            plain(words, 40), (1, where), xycoords=("axes fraction", "data"), xytext=(-2, 3),
+            textcoords="offset points", ha="right", va="bottom", color=svg.MUTED, fontsize=9, parse_math=False,
+        )  # fmt: skip
+        boxes.append(text.get_window_extent())
     return boxes
 
 
-def _draw(axes: Axes, point: _Point, of_family: dict[str, Mark]) -> None:
-    row, style = point.row, _style(point.row, of_family)
-    behind = row.group == "control"
-    left, right = point.x.value - max(point.x.low, _tiny(point.x, axes.get_xscale())), point.x.high - point.x.value
-    down, up = point.y.value - max(point.y.low, _tiny(point.y, axes.get_yscale())), point.y.high - point.y.value
+def _point(axes: Axes, point: Point, of_family: dict[str, Mark]) -> list[Any]:
+    style = marker(point.row, of_family)
+    behind = point.row.group == "control"
+    x, y = point.x, point.y
+    left, right = x.value - max(x.low, _tiny(x, axes.get_xscale())), x.high - x.value
+    down, up = y.value - max(y.low, _tiny(y, axes.get_yscale())), y.high - y.value
     axes.errorbar(
-        point.x.value, point.y.value, xerr=[[max(left, 0)], [max(right, 0)]], yerr=[[max(down, 0)], [max(up, 0)]],
-        fmt="none", ecolor=style.colour, elinewidth=1.1, capsize=0, zorder=2 if behind else 3,
+        x.value, y.value, xerr=[[max(left, 0)], [max(right, 0)]], yerr=[[max(down, 0)], [max(up, 0)]],
+        fmt="none", ecolor=style["markeredgecolor"], elinewidth=1.1, capsize=0, zorder=2 if behind else 3,
     )  # fmt: skip
-    (line,) = axes.plot(
-        point.x.value, point.y.value, linestyle="none", zorder=3 if behind else 4, clip_on=False, **_marker(style)
-    )
-    line.set_url(f"#{row.anchor}")
+    return list(axes.plot(x.value, y.value, linestyle="none", zorder=3 if behind else 4, clip_on=False, **style))
 
 
 def _tiny(cell: Cell, scale: str) -> float:
@@ -273,62 +289,38 @@ def _tiny(cell: Cell, scale: str) -> float:
     return cell.value * 1e-6 if scale == "log" else -math.inf
 
 
-def _label(axes: Axes, points: list[_Point], taken: list[Bbox]) -> None:
-    """Names beside the points: each takes the place, of many around its point, that covers least.
-
-    Placed one after the other, then three times reconsidered with all the others in place. Boxes are rows
-    (x0, y0, x1, y1) in pixels.
-    """
-    frame = np.array([axes.get_window_extent().extents])
-    places = [axes.transData.transform((point.x.value, point.y.value)) for point in points]
-    dots = np.array([(x - 5, y - 5, x + 5, y + 5) for x, y in places])
-    bars = np.array([box for point in points for box in _bars(axes, point)])
-    lines = np.array([box.extents for box in taken]).reshape(-1, 4)
+def _names(axes: Axes, points: Sequence[Point], taken: list[Bbox], address: Callable[[Row], str]) -> list[svg.Link]:
+    """Writes the names beside the points, with a line where one stands far off."""
     texts = [
         axes.text(
             0, 0, plain(point.row.label, _LABEL_LENGTH), fontsize=9.5, parse_math=False, va="center_baseline",
-            color=_INK if point.row.group == "model" else _MUTED, url=f"#{point.row.anchor}", zorder=6,
+            color=svg.INK if point.row.group == "model" else svg.MUTED, zorder=6,
         )
         for point in points
     ]  # fmt: skip
-    candidates = [_around(place, text.get_window_extent().width) for place, text in zip(places, texts, strict=True)]
-    # What does not move is paid for once; the other labels are added in each pass. All else equal, right is best.
-    fixed = [
-        3.0 * _touched(boxes, dots)
-        + 3.0 * _touched(boxes, lines)
-        + _touched(boxes, bars)
-        + 4.0 * (_areas(boxes) - _overlaps(boxes, frame).sum(axis=1))
-        + 0.8 * _distances(boxes, place)
-        + 0.03 * np.abs(boxes[:, 0] - place[0] - 8.0)
-        + 0.10 * np.abs((boxes[:, 1] + boxes[:, 3]) / 2 - place[1])
-        for boxes, place in zip(candidates, places, strict=True)
-    ]
-    order = sorted(range(len(points)), key=lambda i: (points[i].row.group != "model", *places[i]))
-    chosen: dict[int, np.ndarray] = {}
-    for _ in range(4):
-        for index in order:
-            others = np.array([box for other, box in chosen.items() if other != index]).reshape(-1, 4)
-            costs = fixed[index] + 3.0 * _touched(candidates[index], others)
-            chosen[index] = candidates[index][int(np.argmin(costs.round(6)))]
+    places = axes.transData.transform([(point.x.value, point.y.value) for point in points])
+    boxes = labels.place(
+        places,
+        np.array([text.get_window_extent().width for text in texts]),
+        sorted(range(len(points)), key=lambda i: (points[i].row.group != "model", *places[i])),
+        frame=np.array(axes.get_window_extent().extents),
+        bars=np.array([box for point in points for box in _bars(axes, point)]),
+        taken=np.array([box.extents for box in taken]).reshape(-1, 4),
+    )
     back = axes.transData.inverted()
-    for index, box in chosen.items():
-        texts[index].set_position(tuple(back.transform((box[0], (box[1] + box[3]) / 2))))
-        end = np.clip(places[index], box[:2], box[2:])
-        if math.dist(places[index], end) > 13.0:
-            (from_x, from_y), (to_x, to_y) = back.transform([places[index], end])
-            axes.plot([from_x, to_x], [from_y, to_y], color=_MUTED, linewidth=0.6, zorder=2.5, clip_on=False)
+    for text, where, box in zip(texts, places, boxes, strict=True):
+        text.set_position(tuple(back.transform((box[0], (box[1] + box[3]) / 2))))
+        end = np.clip(where, box[:2], box[2:])
+        if math.dist(where, end) > 13.0:
+            (from_x, from_y), (to_x, to_y) = back.transform([where, end])
+            axes.plot([from_x, to_x], [from_y, to_y], color=svg.MUTED, linewidth=0.6, zorder=2.5, clip_on=False)
+    return [
+        svg.Link(artist=text, address=address(point.row), tip=f"{point.row.name}, {point.row.family}")
+        for text, point in zip(texts, points, strict=True)
+    ]
 
 
-def _around(place: np.ndarray, width: float, height: float = 11.0) -> np.ndarray:
-    """Boxes for a label around a point, on rings from near to far, `(144, 4)`."""
-    distances = np.repeat([8.0, 12.0, 18.0, 26.0, 36.0, 48.0, 62.0, 78.0], 18)
-    angles = np.radians(np.tile(np.arange(0, 360, 20), 8))
-    x = place[0] + np.cos(angles) * (distances + width / 2)
-    y = place[1] + np.sin(angles) * (distances + height / 2)
-    return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-
-
-def _bars(axes: Axes, point: _Point) -> list[tuple[float, float, float, float]]:
+def _bars(axes: Axes, point: Point) -> list[tuple[float, float, float, float]]:
     """The boxes of a point's two intervals inside the frame."""
     (x0, x1), (y0, y1) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
     x, y = point.x, point.y
@@ -340,121 +332,3 @@ def _bars(axes: Axes, point: _Point) -> list[tuple[float, float, float, float]]:
     ]
     left, right, down, up = axes.transData.transform(ends)
     return [(left[0], left[1] - 1, right[0], right[1] + 1), (down[0] - 1, down[1], up[0] + 1, up[1])]
-
-
-def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Common areas, `(len(boxes), len(others))`."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    sides = np.clip(high - low, 0, None)
-    return np.asarray(sides[..., 0] * sides[..., 1])
-
-
-def _touched(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What each box covers of the others: their areas, and for each touched one as much as a small corner."""
-    areas = _overlaps(boxes, others)
-    return np.asarray((areas + 8.0 * (areas > 0)).sum(axis=1))
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-
-
-def _distances(boxes: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """From a place to the nearest point of each box."""
-    return np.asarray(np.linalg.norm(np.clip(place, boxes[:, :2], boxes[:, 2:]) - place, axis=1))
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """matplotlib's own defaults and ours, whatever the user's configuration says."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name may be in any script
-        yield
-
-
-def _root(figure: Figure, prefix: str) -> ElementTree.Element:
-    """The figure as an SVG element that can stand in the page; `prefix` makes its names its own."""
-    buffer = io.BytesIO()
-    for background in (figure.patch, *(axes.patch for axes in figure.axes)):
-        background.set_visible(False)
-    with _drawing():
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    root = ElementTree.fromstring(buffer.getvalue())
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
-                parent.remove(child)
-    for element in root.iter():
-        _plain_attributes(element)
-    used = {match for element in root.iter() for value in element.attrib.values() for match in _references(value)}
-    names = {name: f"{prefix}{index}" for index, name in enumerate(sorted(used))}
-    for element in root.iter():
-        own = element.attrib.pop("id", None)
-        if own in names:
-            element.set("id", names[own])
-        for key, value in element.attrib.items():
-            for name in _references(value):
-                value = value.replace(f"#{name}", f"#{names[name]}") if element.tag != f"{_SVG}a" else value
-            element.set(key, value)
-    root.attrib.pop("version", None)
-    root.set("stroke-linejoin", "round")
-    root.set("stroke-linecap", "butt")
-    root.set("viewBox", root.get("viewBox", ""))
-    root.set("width", root.get("width", "").removesuffix("pt"))
-    root.set("height", root.get("height", "").removesuffix("pt"))
-    return root
-
-
-def _references(value: str) -> list[str]:
-    """Names that an attribute points to, as `#name` or `url(#name)`."""
-    found = re.findall(r"url\(#([^)]+)\)", value)
-    return found or ([value[1:]] if re.fullmatch(r"#[mp][0-9a-f]{10}", value) else [])
-
-
-def _plain_attributes(element: ElementTree.Element) -> None:
-    """Style to presentation attributes, stand-in colours to variables, coordinates to two decimals."""
-    for declaration in element.attrib.pop("style", "").split(";"):
-        key, colon, value = declaration.partition(":")
-        if not colon:
-            continue
-        key, value = key.strip(), value.strip()
-        if key == "font":  # the family is the page's; only the size is the figure's
-            element.set("font-size", value.partition("px")[0].split()[-1])
-        elif key in ("font-family",):
-            continue
-        else:
-            element.set(key, value.removesuffix("px") if key == "font-size" else value)
-    reference = element.attrib.pop(f"{_XLINK}href", None)
-    if reference is not None:
-        element.set("href", reference)
-    element.attrib.pop("target", None)
-    for key, value in list(element.attrib.items()):
-        if key in ("fill", "stroke") and value in _VARIABLES:
-            name, otherwise = _VARIABLES[value]
-            element.set(key, f"var({name}, {otherwise})")
-        elif key in ("d", "transform", "x", "y", "width", "height", "viewBox"):
-            element.set(key, _NUMBER.sub(lambda match: f"{round(float(match[0]), 2) + 0.0:g}", value))
-
-
-def _describe(root: ElementTree.Element, name: str, title: str, description: str) -> None:
-    for tag, text in (("desc", description), ("title", title)):
-        element = ElementTree.Element(f"{_SVG}{tag}")
-        element.set("id", f"{name}-{tag}")
-        element.text = plain(text, 5000)
-        root.insert(0, element)
-    root.set("role", "group")
-    root.set("aria-labelledby", f"{name}-title")
-    root.set("aria-describedby", f"{name}-desc")
-
-
-def _text(root: ElementTree.Element) -> str:
-    ElementTree.register_namespace("", _SVG.strip("{}"))
-    for element in root.iter():
-        if element.tag == f"{_SVG}text" or element.tag == f"{_SVG}title" or element.tag == f"{_SVG}desc":
-            continue
-        element.text = element.tail = None
-    found: Any = ElementTree.tostring(root, encoding="unicode")
-    return str(found)

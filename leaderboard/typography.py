@@ -81,3 +81,8 @@ def plural(number: int, noun: str, many: str = "") -> str:
 def spaced(protocol: str) -> str:
     """A protocol with room to break the line: `digitnet@3f2a, test, n=1000`."""
     return plain(protocol.replace(",", ", "))
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """Foreign text for a place with little room."""
+    return plain(text, limit)

@@ -1,0 +1,247 @@
+"""The site that every kind of page is made from: sections, addresses, pictures, figures, each computed once.
+
+An address is a path from the root of the site, such as `models/vae.html`; a template puts `root` before it, so that
+every link is relative and a site opens from any folder. A kind of page is a module of `leaderboard.pages` with a
+function `pages(site)` that yields what `site.render` returns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from genbench import record
+from genbench.record import Record
+from leaderboard import figures, svg
+from leaderboard.load import Collection, Picture
+from leaderboard.table import GROUPS, Row, Section, families, sections
+from leaderboard.typography import compact, count, duration, plain, plural, shortened, spaced
+
+HERE = Path(__file__).parent
+_PLAIN_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?\Z")
+_HASHED_SLUG = re.compile(r"(.*-)?[0-9a-f]{8}\Z")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|index)\Z")  # no file on Windows may be called so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A text file of the site: its path from the root with forward slashes, its content."""
+
+    path: str
+    html: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A record's picture as a page shows it: its address and its size in pixels."""
+
+    path: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure: its name, what is inlined into a page, and in words what it leaves out."""
+
+    name: str
+    inline: str
+    note: str = ""
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """Kind and address of its downloads."""
+        return tuple((kind, f"figures/{self.name}.{kind}") for kind in ("svg", "pdf"))
+
+
+def slug(name: str) -> str:
+    """A file name for a foreign name: itself where it is made of a-z, 0-9 and -, else reduced to that plus a hash.
+
+    Two names never share a slug: what already looks like a reduced name is reduced as well.
+    """
+    if _PLAIN_SLUG.match(name) and not _HASHED_SLUG.match(name) and not _RESERVED.match(name):
+        return name
+    reduced = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{reduced}-{digest}" if reduced else digest
+
+
+class Site:
+    """Everything that pages need of a collection of records.
+
+    `keep(path, data)` takes every file that is not a page: pictures, figures, downloads, records.
+    `known(name, key)` gives the SVG and the PDF of a figure that an earlier build drew from the same facts, or None.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        keep: Callable[[str, bytes], None],
+        known: Callable[[str, str], tuple[str, bytes] | None] = lambda name, key: None,
+        navigation: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.navigation = navigation
+        self.collection = collection
+        self.records: tuple[Record, ...] = collection.records
+        self.sections: list[Section] = sections(collection.records)
+        self.families: list[str] = families(self.sections)
+        self.marks = figures.marks(self.families)
+        self.figure_keys: dict[str, str] = {}
+        self._keep, self._known = keep, known
+        self._pictures: dict[tuple[str, str], Shown | str] = {}
+        self._figures: dict[str, Drawn] = {}
+        self._slugs: dict[str, str] = {}
+        for section in self.sections:  # two contents under one name are two datasets
+            own = slug(section.title)
+            self._slugs[section.anchor] = own if own not in self._slugs.values() else f"{own}-{section.anchor}"
+        self._environment = _environment()
+        self._environment.globals |= {"site": self, "groups": GROUPS}
+
+    # ------------------------------------------------------------------------------------------ addresses
+
+    def dataset(self, section: Section) -> str:
+        return f"datasets/{self._slugs[section.anchor]}.html"
+
+    def download(self, section: Section, suffix: str) -> str:
+        return f"downloads/{self._slugs[section.anchor]}.{suffix}"
+
+    def family(self, name: str) -> str:
+        return f"families/{slug(name)}.html"
+
+    def model(self, label: str) -> str:
+        return f"models/{slug(label)}.html"
+
+    def run(self, one: Record) -> str:
+        return f"runs/{one.key}.html"
+
+    def raw(self, one: Record) -> str:
+        return f"records/{one.key}.json"
+
+    def figure_name(self, section: Section, what: str) -> str:
+        return f"{self._slugs[section.anchor]}-{what}"
+
+    # ------------------------------------------------------------------------------------------ pictures, figures
+
+    def picture(self, one: Record, asset: str = "samples") -> Shown | str:
+        """A record's picture, which then is part of the site; or in words why there is none to show."""
+        key = (one.key, asset)
+        if key not in self._pictures:
+            found = self.collection.picture(one, asset)
+            if isinstance(found, Picture):
+                path = f"assets/{found.name}"
+                self._keep(path, found.data)
+                self._pictures[key] = Shown(path=path, width=found.width, height=found.height)
+            else:
+                self._pictures[key] = found
+        return self._pictures[key]
+
+    def figure(self, name: str, facts: object, draw: Callable[[str], svg.Figure], note: str = "") -> Drawn:
+        """A figure, which then is part of the site as SVG and PDF.
+
+        Args:
+            name: unique in the site, made of a-z, 0-9 and -.
+            facts: everything that is drawn, with a `repr` that says it all; an unchanged figure is not drawn again.
+            draw: called with the name, which is the prefix of all names inside the SVG. Links lead from `figures/`.
+        """
+        if name not in self._figures:
+            key = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
+            found = self._known(name, key)
+            if found is None:
+                drawn = draw(name)
+                found = drawn.svg, drawn.pdf
+            self.figure_keys[name] = key
+            self._keep(f"figures/{name}.svg", found[0].encode())
+            self._keep(f"figures/{name}.pdf", found[1])
+            self._figures[name] = Drawn(name=name, inline=svg.inline(found[0]), note=note)
+        return self._figures[name]
+
+    # ------------------------------------------------------------------------------------------ pages
+
+    def render(self, path: str, template: str, **context: Any) -> Page:
+        """A page from a template, with `site`, `root` and `path` beside the given context.
+
+        A template gets foreign text escaped and harmless to print. `svg(drawn)` is the markup of a figure.
+        """
+        root = "../" * path.count("/")
+
+        def inline(drawn: Drawn) -> Markup:
+            # markup that svg.py wrote through an XML serializer; its links lead from a folder of the site
+            return Markup(drawn.inline if root else drawn.inline.replace(' href="../', ' href="'))
+
+        words = {"root": root, "path": path, "svg": inline, **context}
+        return Page(path=path, html=self._environment.get_template(template).render(words))
+
+    @cached_property
+    def newest(self) -> list[Record]:
+        """All records, the newest first."""
+        return sorted(self.records, key=lambda one: (one.created, one.key), reverse=True)
+
+    @cached_property
+    def footer(self) -> dict[str, Any]:
+        """What stands under every page: number and dates of the records, what wrote them, the oldest one's age.
+
+        The age is counted to the newest record and not to the present, so that the same records make the same bytes.
+        """
+        shown = sorted(one.created for section in self.sections for row in section.rows for one in row.records)
+        if not shown:
+            return {"records": 0}
+        first, last = (
+            datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) for text in (shown[0], shown[-1])
+        )
+        environments = [one.environment for one in self.records]
+        return {
+            "records": len(self.records),
+            "since": shown[0][:10],
+            "until": shown[-1][:10],
+            "days": (last - first).days,
+            "versions": sorted({plain(str(one.get("genbench") or "unknown"), 40) for one in environments}),
+            "commits": sorted({plain(str(one["commit"]), 12) for one in environments if one.get("commit")}),
+        }
+
+    def row_of(self, one: Record) -> tuple[Section, Row] | None:
+        """The section and the row that a record stands in; None for one that newer records replaced."""
+        return self._places.get(one.key)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Section, Row]]:
+        return {
+            one.key: (section, row)
+            for section in self.sections
+            for row in section.rows
+            for one in (*row.companions, *row.records)
+        }
+
+    def write_records(self) -> None:
+        """Every record, as it was validated."""
+        for one in self.records:
+            self._keep(self.raw(one), record.encode(one))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,
+    )
+    environment.filters |= {
+        "compact": compact,
+        "count": count,
+        "duration": duration,
+        "plural": plural,
+        "shortened": shortened,
+        "spaced": spaced,
+    }
+    return environment
