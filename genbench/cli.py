@@ -517,14 +517,42 @@ def export(
 
 @main.command(epilog=_example("genbench publish --records runs/records --out site"))
 @click.option("--records", type=click.Path(path_type=Path), default=Path("runs/records"), show_default=True)
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("site"), show_default=True)
-def publish(records: Path, out: Path) -> None:
-    """Build the static leaderboard from records; prints the path of its page."""
-    from leaderboard.build import build
-
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The site's folder [site], or a table's file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["latex", "markdown", "csv", "json"]),
+    help="Write a table instead of the site; without --out, to the terminal.",
+)
+@click.option("--dataset", help="The dataset of the table; without, all that one file can hold.")
+def publish(records: Path, out: Path | None, form: str | None, dataset: str | None) -> None:
+    """Build the static leaderboard from records; prints the path of its page. Or write its tables, for a paper."""
     if not records.is_dir():
         raise Refused(f"there is no folder {records}; `genbench run` makes runs/records")
-    click.echo(build(records, out).resolve())
+    if form:
+        _publish_table(records, out, form, dataset)
+        return
+    if dataset:
+        raise Refused("--dataset chooses the table of --format; the site shows all of them")
+    from leaderboard.build import build
+
+    click.echo(build(records, out or Path("site")).resolve())
+
+
+def _publish_table(records: Path, out: Path | None, form: str, dataset: str | None) -> None:
+    from genbench.files import write
+    from leaderboard.downloads import tables
+    from leaderboard.load import collect
+
+    collection = collect(records)
+    for file in collection.invalid:
+        click.echo(f"left out {file.name}: {file.reason}", err=True)
+    data = tables(collection, form, dataset)
+    if out:
+        write(out, data)
+        click.echo(out)
+    else:
+        click.get_binary_stream("stdout").write(data)
 
 
 @main.command(epilog=_example("genbench doctor --json"))
