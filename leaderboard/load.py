@@ -2,24 +2,52 @@
 
 Nothing that a file holds stops a build. A picture is taken only if it lies beside its record, is a plain PNG file of
 the stated size, and has the sha256 that the record states.
+
+How far a record is to be trusted it never says itself. Two index files at the root of a folder of records do, and only
+there; maintainers write them:
+
+    trust.toml         0123456789abcdef = "reproduced"
+    retracted.toml     0123456789abcdef = {reason = "trained on the test split", date = 2026-03-01}
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import stat
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
 
 from genbench import record
 from genbench.errors import Refused
-from genbench.record import Asset, Record
+from genbench.record import Asset, Key, Record
 
 MARKER = ".genbench-site"  # a folder that holds it is a built site, not a source of records
 MAX_PICTURE_BYTES = 4 * 2**20
+MAX_INDEX_BYTES = 2**20
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+
+
+Trust = Literal["self-reported", "reproduced", "maintainer-run"]
+TRUST: dict[Trust, str] = {
+    "self-reported": "nobody but its author has run it",
+    "reproduced": "a maintainer ran it again, and it agreed",
+    "maintainer-run": "a maintainer ran it",
+}
+
+
+class Retraction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a record is no longer shown, and since when."""
+
+    reason: Annotated[str, Meta(min_length=10, max_length=500)]
+    date: datetime.date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +75,8 @@ class Collection:
     records: tuple[Record, ...]
     folders: dict[str, Path]  # by key
     invalid: tuple[Invalid, ...]
+    trust: dict[str, Trust] = field(default_factory=dict)  # by key, of every record
+    retracted: dict[str, str] = field(default_factory=dict)  # reason by key; these are not among the records
 
     def picture(self, of: Record, asset: str) -> Picture | str:
         """A record's picture, or in words why there is none to show."""
@@ -66,9 +96,13 @@ def collect(source: Path | Sequence[Path]) -> Collection:
     folders: dict[str, Path] = {}
     names: dict[str, str] = {}
     invalid: list[Invalid] = []
+    trust: dict[str, Trust] = {}
+    retracted: dict[str, Retraction] = {}
     for root in sources:
         if not root.exists():
             raise Refused(f"there are no records at {root}; `genbench run` writes some")
+        trust |= _index(root / "trust.toml", dict[Key, Literal["reproduced", "maintainer-run"]])
+        retracted |= _index(root / "retracted.toml", dict[Key, Retraction])
         for path in _files(root):
             name = _printable(path.relative_to(root) if path != root else Path(path.name))
             try:
@@ -80,11 +114,24 @@ def collect(source: Path | Sequence[Path]) -> Collection:
                 continue
             if found.key not in records:
                 records[found.key], folders[found.key], names[found.key] = found, path.parent, name
+    shown = sorted(key for key in records if key not in retracted)
     return Collection(
-        records=tuple(records[key] for key in sorted(records)),
+        records=tuple(records[key] for key in shown),
         folders=folders,
         invalid=tuple(sorted(invalid, key=lambda one: (one.name, one.reason))),
+        trust={key: trust.get(key, "self-reported") for key in shown},
+        retracted={key: f"{one.reason} ({one.date})" for key, one in sorted(retracted.items())},
     )
+
+
+def _index(path: Path, kind: Any) -> Any:
+    """An index that maintainers keep: empty where there is none; a wrong one is refused, for nobody may guess it."""
+    if not path.exists() and not path.is_symlink():
+        return {}
+    try:
+        return msgspec.convert(tomllib.loads(_bytes(path, MAX_INDEX_BYTES).decode()), kind)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise Refused(f"{path} is no index of records: {error}") from None
 
 
 def _files(root: Path) -> list[Path]:
