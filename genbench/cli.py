@@ -552,7 +552,7 @@ def _publish_table(records: Path, out: Path | None, form: str, dataset: str | No
         write(out, data)
         click.echo(out)
     else:
-        click.get_binary_stream("stdout").write(data)
+        click.echo(data, nl=False)
 
 
 @main.command(epilog=_example("genbench doctor --json"))

@@ -24,7 +24,8 @@ from leaderboard.table import GROUPS, KINDS, Cell, Heading, Row, Section, sectio
 from leaderboard.typography import compact, duration, plain, spaced
 
 VERSION = 1  # of the JSON's form
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")  # the wide forms are formulas in some locales
+# The wide forms are formulas in some locales, and in some a semicolon begins a field even where quotes enclose it.
+_FORMULA = re.compile(r'(\A|[;"])(?=[=+\-@\t\r\n＝＋－＠])')
 
 
 def downloads(section: Section) -> dict[str, bytes]:
@@ -54,7 +55,6 @@ def tables(collection: Collection, form: str, dataset: str | None = None) -> byt
 def as_csv(section: Section) -> str:
     """One line for each row; a heading has value, low, high, status; some a rank, the best seed, a kind."""
     out = io.StringIO()
-    # Every text is quoted, so that one with a semicolon is one field in every locale.
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     headings = [name for heading in section.headings for name in _csv_names(heading)]
     writer.writerow([_field(name) for name in (*_ABOUT, *headings, "records")])
@@ -113,8 +113,7 @@ def _field(value: Any) -> Any:
     """A field that no spreadsheet evaluates; numbers stay numbers."""
     if not isinstance(value, str):
         return "" if value is None else value
-    text = plain(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub(r"\1'", plain(value))
 
 
 # ------------------------------------------------------------------------------------------------ JSON
@@ -361,9 +360,9 @@ _SIGNS = {"≥": r"\geq", "≤": r"\leq", "≈": r"\approx"}
 
 
 def _number(text: str) -> str:
-    """A printed number in mathematics: `1.2e−5` is 1.2 times a power of ten."""
+    """A printed number in mathematics: `1.2e−5` is 1.2 times a power of ten, as a group."""
     mantissa, _, exponent = text.replace("\u2212", "-").partition("e")
-    return rf"{mantissa}\cdot 10^{{{exponent}}}" if exponent else mantissa
+    return rf"{{{mantissa}\cdot 10^{{{exponent}}}}}" if exponent else mantissa
 
 
 FORMATS: dict[str, tuple[str, Callable[[Section], str]]] = {

@@ -58,9 +58,10 @@ def _printed(character: str) -> str:
         return rf"\ensuremath{{{_MATHEMATICS[character]}}}"
     if character.isascii():
         return character
-    where, _, base = unicodedata.decomposition(character).partition(" ")
-    if where in _PLACES and len(base) == 4 and chr(int(base, 16)).isalnum():
-        return rf"\ensuremath{{{_PLACES[where]}{chr(int(base, 16))}}}"
+    where = unicodedata.decomposition(character).partition(" ")[0]
+    letter = unicodedata.normalize("NFKC", character)
+    if where in _PLACES and len(letter) == 1 and letter.isascii() and letter.isalnum():
+        return rf"\ensuremath{{{_PLACES[where]}{letter}}}"
     parts = unicodedata.normalize("NFD", character)
     if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
         return f"{_ACCENTS[parts[1]]}{{{parts[0]}}}"
