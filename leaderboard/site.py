@@ -96,7 +96,7 @@ class Site:
         self.families: list[str] = families(self.sections)
         self.marks = figures.marks(self.families)
         self.figure_keys: dict[str, str] = {}
-        self._keep, self._known = keep, known
+        self.keep, self._known = keep, known
         self._pictures: dict[tuple[str, str], Shown | str] = {}
         self._figures: dict[str, Drawn] = {}
         self._slugs: dict[str, str] = {}
@@ -138,7 +138,7 @@ class Site:
             found = self.collection.picture(one, asset)
             if isinstance(found, Picture):
                 path = f"assets/{found.name}"
-                self._keep(path, found.data)
+                self.keep(path, found.data)
                 self._pictures[key] = Shown(path=path, width=found.width, height=found.height)
             else:
                 self._pictures[key] = found
@@ -159,8 +159,8 @@ class Site:
                 drawn = draw(name)
                 found = drawn.svg, drawn.pdf
             self.figure_keys[name] = key
-            self._keep(f"figures/{name}.svg", found[0].encode())
-            self._keep(f"figures/{name}.pdf", found[1])
+            self.keep(f"figures/{name}.svg", found[0].encode())
+            self.keep(f"figures/{name}.pdf", found[1])
             self._figures[name] = Drawn(name=name, inline=svg.inline(found[0]), note=note)
         return self._figures[name]
 
@@ -223,7 +223,7 @@ class Site:
     def write_records(self) -> None:
         """Every record, as it was validated."""
         for one in self.records:
-            self._keep(self.raw(one), record.encode(one))
+            self.keep(self.raw(one), record.encode(one))
 
 
 def _environment() -> Environment:

@@ -1,14 +1,50 @@
-"""The front page: what this is, the trilemma, one table for each dataset, the newest records."""
+"""The front page: what this is, the trilemma on one dataset, the headline numbers on all, the newest records."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from leaderboard import figures
+from leaderboard.columns import AXES
+from leaderboard.pages.dataset import legend, panels
 from leaderboard.site import Page, Site
+from leaderboard.table import Row, Section
 
 NEWEST = 8
+LINES = 40  # of a dataset's table; the whole stands on the dataset's page
 
 
 def pages(site: Site) -> Iterator[Page]:
     """`index.html`."""
-    yield site.render("index.html", "front.html", newest=site.newest[:NEWEST])
+    chosen = headline(site)
+    yield site.render(
+        "index.html",
+        "front.html",
+        chosen=chosen,
+        legend=legend(site, chosen) if chosen else [],
+        panels=panels(site, chosen) if chosen else [],
+        tables=[(section, columns(section), lines(section)) for section in site.sections],
+        newest=[(one, site.row_of(one)) for one in site.newest[:NEWEST]],
+    )
+
+
+def headline(site: Site) -> Section | None:
+    """The dataset whose scatters the front page shows: that with the most points in them, the first of equals."""
+    drawn = {
+        section.anchor: sum(
+            point.row.group == "model" for scatter in figures.trilemma(section) for point in scatter.drawn
+        )
+        for section in site.sections
+    }
+    return max(site.sections, key=lambda section: drawn[section.anchor], default=None)
+
+
+def columns(section: Section) -> list[int]:
+    """The headline of each axis."""
+    return [index for axis in AXES if (index := section.headline(axis)) is not None]
+
+
+def lines(section: Section) -> tuple[Row, ...]:
+    """The rows of the front page's table: all that are no models, and then the first of the models."""
+    others = [row for row in section.rows if row.group != "model"]
+    return (*others[: LINES // 2], *section.rows_of("model")[: LINES - min(len(others), LINES // 2)])
