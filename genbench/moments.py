@@ -7,7 +7,6 @@ is scatter / (n - ddof). Memory is O(d^2), whatever n.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from genbench.errors import Refused
 
-_ENTRIES = 1 << 23  # of a block of rows that is converted to float64 at a time: 64 MB
+_ENTRIES = 1 << 22  # of a block of rows that is converted to float64 at a time: 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,22 +75,24 @@ class Moments:
             return cls.empty(d)
         # Around the first vector differences are exact where the mean is large and the spread small.
         start = array[0].astype(np.float64)
-        total = np.zeros(d)
-        for block in _blocks(array):
+        step, scatter = np.zeros(d), np.zeros((d, d))
+        rows = min(n, max(1, _ENTRIES // d))
+        space = np.empty((rows + 1, d))
+        for first in range(0, n, rows):
+            count = min(rows, n - first)
+            block = space[:count]
             # An infinite or absent value makes its column's sum infinite or absent, and so does an overflow.
             with np.errstate(over="ignore", invalid="ignore"):
-                total += (block - start).sum(axis=0)
-        if not np.isfinite(total).all():
-            wrong = int(np.count_nonzero(~np.isfinite(array)))
-            what = f"{wrong} values that are NaN or infinite" if wrong else "values too large to be summed"
-            raise Refused(f"moments: the vectors hold {what}; all must be finite")
-        step = total / n
-        scatter = np.zeros((d, d))
-        for block in _blocks(array):
-            block = block - start
-            block -= step
-            with np.errstate(over="ignore", invalid="ignore"):
-                scatter += block.T @ block
+                np.subtract(array[first : first + count], start, out=block)
+                own = block.sum(axis=0) / count
+                if not np.isfinite(own).all():
+                    raise Refused(f"moments: the vectors hold {_not_summed(array)}; all must be finite")
+                block -= own
+                # The update of Chan, its last term as one more row.
+                delta = own - step
+                step += delta * (count / (first + count))
+                space[count] = delta * math.sqrt(first * (count / (first + count)))
+                scatter += space[: count + 1].T @ space[: count + 1]
         mean, rest = _two_sum(start, step)
         return cls(n, mean, scatter, rest)
 
@@ -127,10 +128,9 @@ class Moments:
         return self.scatter / (self.n - ddof)
 
 
-def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    rows = max(1, _ENTRIES // array.shape[1])
-    for first in range(0, len(array), rows):
-        yield array[first : first + rows].astype(np.float64)
+def _not_summed(array: np.ndarray) -> str:
+    wrong = int(np.count_nonzero(~np.isfinite(array)))
+    return f"{wrong} values that are NaN or infinite" if wrong else "values too large to be summed"
 
 
 def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

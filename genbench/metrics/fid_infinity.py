@@ -63,25 +63,24 @@ def estimate(*, real: Any, fake: Any, sizes: int | None = None, smallest: float 
         )
     sizes_of_line = None if sizes is None else _sizes(n, sizes, smallest, rank)
     at = expansion(real, fake, 1, "fid_infinity")
-    reference = side_of(x, "fid_infinity: real", 1)
     v = float(at.influence.var(ddof=1))
     if sizes_of_line is None:
-        value = _by_parabola(reference, y, at)
+        value = _by_parabola(y, at)
         # v / n holds 2 of what q among samples adds to the variance; the parabola, which cancels q within the half and
         # takes it 4/3 times elsewhere, has 4/3 of it.
         variance = max(v / n - 2 / 3 * at.quadratic, 2 / 3 * v / n)
     else:
-        value, squared_weights = _by_line(reference, y, sizes_of_line, at.value)
+        value, squared_weights = _by_line(at.real, y, sizes_of_line, at.value)
         variance = v * squared_weights
     reach = normal_quantile() * float(np.sqrt(variance))
     return Estimate(value=value, interval=Interval(low=value - reach, high=value + reach, method=_METHOD), n=n)
 
 
-def _by_parabola(reference: Side, y: np.ndarray, at: Expansion) -> float:
+def _by_parabola(y: np.ndarray, at: Expansion) -> float:
     half = side_of(Moments.of(y[shuffled(at.n)[: at.n // 2]]), "fid_infinity: fake", 1)
-    s = overlap(reference, half).s
+    s = overlap(at.real, half).s
     # How far this half happens to lie from the whole is known to first order; without it, it stands for both halves.
-    at_half = distance(reference, half, s) - float(at.influence[: half.n].mean())
+    at_half = distance(at.real, half, s) - float(at.influence[: half.n].mean())
     near, far = 1 / at.n, 1 / half.n
     slope = at.slope + (_slope(at.s) - _slope(s)) * near / (far - near)
     curvature = (at_half - at.value - slope * (far - near)) / (far**2 - near**2)

@@ -59,13 +59,6 @@ class Side:
         x: np.ndarray = self.rows[chosen] - self.mean
         return x - self.rest
 
-    def fast_root(self) -> np.ndarray:
-        """C in at most d rows, by Cholesky; refused by numpy where the covariance is not positive definite."""
-        if self.thin is not None:
-            return self.thin
-        assert self.covariance is not None
-        return np.linalg.cholesky(self.covariance).T
-
     def exact_root(self) -> np.ndarray:
         """C for any covariance, by QR of the rows; from moments alone, of the part that stands out of rounding."""
         if self.thin is not None:
@@ -132,17 +125,20 @@ def _is_exact(squares: np.ndarray, product: np.ndarray, pivots: float, tolerance
     as it is known from the Cholesky decomposition as well, and that one's rounding is relative to each diagonal entry.
 
     Args:
+        product: its lower triangle is read.
         pivots: by how much the rounding of the root's own Cholesky decomposition may move the sum.
     """
+    from scipy.linalg import lapack
+
     if squares[0] <= 0:
         return False
     eps = np.finfo(np.float64).eps
     if 4 * eps * squares[-1] * np.sqrt(np.sum(0.25 / squares)) <= tolerance:
         return True
-    try:
-        diagonal = np.diagonal(np.linalg.cholesky(product))
-    except np.linalg.LinAlgError:
+    lower, failed = lapack.dpotrf(product, lower=1, clean=0)
+    if failed:
         return False
+    diagonal = np.diagonal(lower)
     apart = abs(np.log(squares).sum() - 2 * np.log(diagonal).sum())
     by_norm = 10 * apart * np.sum(0.5 / np.sqrt(squares)) / np.sum(1 / squares)
     by_entry = 0.5 * eps * np.sum(np.diagonal(product) / diagonal)
@@ -183,30 +179,40 @@ _Found = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _Found | None:
-    try:
-        root = small.fast_root()
-    except np.linalg.LinAlgError:
-        return None
-    pivots = 0.0
-    if small.thin is not None or large.covariance is None:
-        image = large.times(root)
-        product = root @ image
-    else:
-        from scipy.linalg.blas import dtrmm
+    # One library's threads throughout, in place where the matrix is not needed again: a copy is 2% of the whole. BLAS
+    # keeps columns together, so that a matrix in rows goes in as its transpose, lower triangles as upper ones.
+    from scipy.linalg import blas, eigh, lapack
 
-        # Both factors' transposes lie in memory as BLAS wants them; half of each product is known to be zero.
-        image = dtrmm(1.0, root.T, large.covariance.T, side=1, lower=1)
-        product = dtrmm(1.0, root.T, image, lower=1, trans_a=1)
-    if small.thin is None:
+    pivots = 0.0
+    if small.thin is not None:
+        root = small.thin.T
+        if large.thin is not None:
+            across = blas.dgemm(1.0, large.thin.T, root, trans_a=1)
+            product = blas.dsyrk(1.0, across, trans=1, lower=1)
+        else:
+            assert large.covariance is not None
+            product = blas.dgemm(1.0, root, blas.dgemm(1.0, large.covariance.T, root), trans_a=1)
+    else:
+        assert small.covariance is not None
+        assert large.covariance is not None
+        root, failed = lapack.dpotrf(small.covariance.T, lower=1, clean=1)
+        if failed:
+            return None
+        product, _ = lapack.dsygst(large.covariance.T, root, itype=2, lower=1)
         moved = small.variances / np.diagonal(root) * np.sqrt(large.variances)
         pivots = float(0.5 * np.finfo(np.float64).eps * moved.sum())
-    squares, vectors = np.linalg.eigh(product) if maps else (np.linalg.eigvalsh(product), None)
+    if not np.isfinite(np.diagonal(product)).all():
+        return None
+    driver = "evd" if maps else "evr"
+    found = eigh(product, lower=True, eigvals_only=not maps, check_finite=False, driver=driver)
+    squares, vectors = found if maps else (found, None)
     if not _is_exact(squares, product, pivots, tolerance):
         return None
     s = np.sqrt(squares)
     if vectors is None:
         return s, None, None
-    return s, image @ (vectors / (s * np.sqrt(s))), root.T @ (vectors / np.sqrt(s))
+    of_large = root @ (vectors / np.sqrt(s))
+    return s, large.times((of_large / s).T), of_large
 
 
 def _by_singular_values(small: Side, large: Side, maps: bool) -> _Found:
