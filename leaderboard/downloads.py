@@ -302,7 +302,7 @@ def _latex_table(sheet: _Sheet) -> Iterator[str]:
     width = 2 + len(headings) + len(costs)
     yield r"% Needs \usepackage{booktabs} and \usepackage{graphicx}."
     yield r"\begin{table}"
-    yield r"\centering"
+    yield r"\centering\renewcommand{\arraystretch}{1.3}"
     yield rf"\caption{{{latex(section.title)}: {latex(section.about)}. {latex(sheet.about)}}}"
     yield rf"\label{{tab:{label}{'' if sheet.main else '-details'}}}"
     yield r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"

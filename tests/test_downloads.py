@@ -44,7 +44,7 @@ HOSTILE = [
     "x" * 200,
 ]
 COMMANDS = re.compile(
-    r"""\\(textbackslash|textascii(tilde|circum)|text(less|greater|bar|tt)|char|ensuremath|begin|end|centering|caption|label
+    r"""\\(textbackslash|textascii(tilde|circum)|text(less|greater|bar|tt)|char|ensuremath|begin|end|centering|caption|label|renewcommand|arraystretch
     |resizebox|ifdim|width|linewidth|else|fi|toprule|midrule|bottomrule|cmidrule|multicolumn|emph|mathbf|scriptsize
     |footnotesize|raggedright|par|smallskip|geq|leq|approx|cdot|(up|down)arrow|times|infty|Vert|Omega|ss|ldots
     |[uvrHc`'^~=."{}$&#_%,\\])""",
