@@ -4,9 +4,10 @@ Symbols: n the number of observations, G the number of groups, T a statistic of 
 statistic without group g, v a variance, alpha = 1 - level.
 
 Three variances are never mixed: that of the samples drawn from one trained model, that of the training seed, and
-that of the reference images. `mean_interval` over the values of several training seeds answers for the second;
-`jackknife` over generated and real samples for the first and the third. Nothing here resamples with replacement:
-duplicates bias distances between distributions upward.
+that of the reference images. `mean_interval` over the values of several training seeds answers for the second (and
+the first, which each seed draws anew, but not for the third, which all seeds share); `jackknife` over generated and
+real samples for the first and the third. Nothing here resamples with replacement: duplicates bias distances between
+distributions upward. Which test suits which pair of results is for `genbench.ranking` to say.
 """
 
 from __future__ import annotations
@@ -270,7 +271,8 @@ def paired_p_values(samples: Sequence[Any]) -> np.ndarray:
 def independent_p_values(values: Any, errors: Any) -> np.ndarray:
     """Pairwise z tests over K independent estimates with their standard errors; Holm-adjusted, `(K, K)`.
 
-    An upper bound on what a paired test would give where estimates share their reference images.
+    An upper bound on what a paired test would give where estimates share their reference images. Where the error is
+    itself estimated from a few seeds, `genbench.ranking.tests` has the degrees of freedom that this leaves out.
     """
     means, widths = _numbers(values, "the values", 1), _numbers(errors, "the standard errors", 1)
     if len(means) != len(widths) or (widths < 0).any():
@@ -358,7 +360,10 @@ def pareto_front(points: Any, directions: Sequence[str]) -> np.ndarray:
     if not np.isfinite(array).all():
         raise Refused("a Pareto front needs finite coordinates; leave out the points that have none")
     costs = array * np.array([1.0 if direction == "lower" else -1.0 for direction in directions])
-    no_worse = (costs[:, None, :] <= costs[None, :, :]).all(axis=-1)
-    better = (costs[:, None, :] < costs[None, :, :]).any(axis=-1)
-    front: np.ndarray = ~(no_worse & better).any(axis=0)
+    front = np.zeros(len(costs), dtype=bool)
+    left = np.lexsort(costs.T[::-1])  # nothing dominates what comes before it
+    while len(left):
+        first = costs[left[0]]
+        front[left[(costs[left] == first).all(axis=1)]] = True
+        left = left[(costs[left] < first).any(axis=1)]
     return front

@@ -58,6 +58,14 @@ class Column:
         return f"{self.better} is better" if self.better else "no direction declared"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """A column of a section: a metric, and the protocol that its numbers share."""
+
+    column: Column
+    protocol: str
+
+
 COLUMNS = (
     Column(
         metric="bits_per_dim",

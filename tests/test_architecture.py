@@ -9,7 +9,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    0: ["errors", "types", "noise", "images", "catalog", "record", "stats", "files", "progress", "sources", "moments"],
+    0: [
+        "errors",
+        "types",
+        "noise",
+        "images",
+        "catalog",
+        "record",
+        "stats",
+        "files",
+        "progress",
+        "sources",
+        "moments",
+        "ranking",
+        "comparable",
+    ],
     1: [
         "data",
         "features",
@@ -25,7 +39,7 @@ FLOORS = {
         "protocols",
     ],
     2: ["inputs", "evaluate", "lane"],
-    3: ["plan", "run", "doctor", "conformance", "stress", "bench"],
+    3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare"],
     4: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -40,7 +54,10 @@ ALLOWED = {
     ("bench", "run"),
 }
 BASELINES_MAY = {"genbench.types", "genbench.noise", "genbench.images"}
-LEADERBOARD_MAY = {f"genbench.{name}" for name in ("record", "stats", "catalog", "errors", "files", "__version__")}
+LEADERBOARD_MAY = {
+    f"genbench.{name}"
+    for name in ("record", "stats", "ranking", "comparable", "catalog", "errors", "files", "__version__")
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -185,13 +185,16 @@ def test_protocols_stand_in_columns_of_their_own():
     assert [cell.status for cell in row_of(section, "gan").cells] == ["ok", "absent"]
 
 
-def test_bold_goes_to_the_best_and_to_what_overlaps_it():
-    found = [simple(label, 0, (number("fid", value, 1),)) for label, value in (("vae", 3), ("gan", 4.5), ("ddpm", 9))]
+def test_bold_goes_to_the_best_and_to_what_no_test_separates_from_it():
+    """Halves of 1 are errors of 1 / 1.96: z of vae and gan is 1.3 x 1.96 / sqrt 2 = 1.80, p = 0.072."""
+    found = [simple(label, 0, (number("fid", value, 1),)) for label, value in (("vae", 3), ("gan", 4.3), ("ddpm", 9))]
     found.append(simple("copycat", 0, (number("fid", 0.1, 0.05),)))
     found.append(simple("real", 0, (number("fid", 0.1, 0.05),)))
     section = only(sections(found))
     assert {row.label for row in section.rows if row.cells[0].best} == {"vae", "gan"}
     assert [row.label for row in section.rows] == ["real", "copycat", "vae", "gan", "ddpm"]
+    ranks = {row.label: row.cells[0].rank for row in section.rows}
+    assert ranks == {"real": None, "copycat": None, "vae": (1, 2), "gan": (1, 2), "ddpm": (3, 3)}
 
 
 def test_bold_follows_the_direction_of_the_metric():
@@ -541,7 +544,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
-def test_what_a_record_says_is_never_markup(tmp_path, hostile):
+def test_what_a_record_says_is_never_markup(tmp_path, hostile, unchecked):
     name = hostile[:200]
     base = synthetic.make("vae", measurements=[])
     numbers = [
@@ -574,7 +577,7 @@ def test_what_a_record_says_is_never_markup(tmp_path, hostile):
     assert "\x1b[31m" not in text
 
 
-def test_absurd_numbers_do_not_stop_a_build(tmp_path):
+def test_absurd_numbers_do_not_stop_a_build(tmp_path, unchecked):
     for index, value in enumerate((1e308, -1e308, 5e-324, 0.0, -3.0, 1e29)):
         numbers = [
             Measurement(metric=metric, value=value, low=value, high=value, n=2)
