@@ -1,7 +1,10 @@
-"""Records and their pictures from a folder: what can be trusted, and for the rest the reason why not.
+"""Records and their pictures from a folder: what can be believed, and for the rest the reason why not.
 
 Nothing that a file holds stops a build. A picture is taken only if it lies beside its record, is a plain PNG file of
-the stated size, and has the sha256 that the record states.
+the stated size, and has the sha256 that the record states; only its pixels pass.
+
+A record lies in a file called by its key. In a published folder, which `trust.toml` makes it, that file has its place:
+DATASET/MODEL/KEY.json, with the slugs of the labels. What `genbench conform` found lies in `conformance/`.
 
 How far a record is to be trusted it never says itself. Two index files at the root of a folder of records do, and only
 there; maintainers write them:
@@ -28,11 +31,15 @@ from msgspec import Meta, Struct
 from genbench import record
 from genbench.errors import Refused
 from genbench.record import Asset, Key, Record
+from leaderboard.check import faults, latest
+from leaderboard.png import pixels_only
+from leaderboard.slugs import slug
 
 MARKER = ".genbench-site"  # a folder that holds it is a built site, not a source of records
+INDEXES = ("trust.toml", "retracted.toml")
+CONFORMANCE = "conformance"  # the folder beside the datasets' that holds no records
 MAX_PICTURE_BYTES = 4 * 2**20
 MAX_INDEX_BYTES = 2**20
-_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 
 Trust = Literal["self-reported", "reproduced", "maintainer-run"]
@@ -60,7 +67,7 @@ class Invalid:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A PNG that passed every check; `name` is its file name in the site, made of its content."""
+    """A PNG of pixels alone that passed every check; `name` is its file name in the site, made of its content."""
 
     name: str
     data: bytes = field(repr=False)
@@ -77,6 +84,7 @@ class Collection:
     invalid: tuple[Invalid, ...]
     trust: dict[str, Trust] = field(default_factory=dict)  # by key, of every record
     retracted: dict[str, str] = field(default_factory=dict)  # reason by key; these are not among the records
+    withdrawn: tuple[Record, ...] = ()  # the retracted ones that are here, valid as they are
 
     def picture(self, of: Record, asset: str) -> Picture | str:
         """A record's picture, or in words why there is none to show."""
@@ -89,9 +97,14 @@ class Collection:
             return str(refused)
 
 
-def collect(source: Path | Sequence[Path]) -> Collection:
-    """Reads every `*.json` under the given folders or files; links are not followed, built sites not entered."""
-    sources = [source] if isinstance(source, Path) else list(source)
+def collect(source: Path | Sequence[Path], until: str | None = None) -> Collection:
+    """Reads every `*.json` under the given folders or files; links are not followed, built sites not entered.
+
+    Args:
+        until: the latest time that a record may have been made at; by default the present and a day. Valid records
+            stay valid, so that a later build of them gives the same bytes.
+    """
+    sources, until = [source] if isinstance(source, Path) else list(source), until or latest()
     records: dict[str, Record] = {}
     folders: dict[str, Path] = {}
     names: dict[str, str] = {}
@@ -101,14 +114,21 @@ def collect(source: Path | Sequence[Path]) -> Collection:
     for root in sources:
         if not root.exists():
             raise Refused(f"there are no records at {root}; `genbench run` writes some")
-        trust |= _index(root / "trust.toml", dict[Key, Literal["reproduced", "maintainer-run"]])
-        retracted |= _index(root / "retracted.toml", dict[Key, Retraction])
+        trust |= _index(root / INDEXES[0], dict[Key, Literal["reproduced", "maintainer-run"]])
+        retracted |= _index(root / INDEXES[1], dict[Key, Retraction])
+        published = (root / INDEXES[0]).is_file()
         for path in _files(root):
             name = _printable(path.relative_to(root) if path != root else Path(path.name))
             try:
                 found = _read(path)
                 if records.get(found.key, found) != found:
                     raise Refused(f"its key {found.key} is that of {names[found.key]}, but its content is not")
+                if wrong := faults(found, until):
+                    raise Refused("; ".join([*wrong[:5], *([f"and {len(wrong) - 5} more"] if wrong[5:] else [])]))
+                if path.name != f"{found.key}.json":
+                    raise Refused(f"a file is called by its record's key, {found.key}.json")
+                if published and path != root / place(found):
+                    raise Refused(f"it belongs at {place(found)}")
             except Refused as refused:
                 invalid.append(Invalid(name=name, reason=str(refused)))
                 continue
@@ -120,8 +140,14 @@ def collect(source: Path | Sequence[Path]) -> Collection:
         folders=folders,
         invalid=tuple(sorted(invalid, key=lambda one: (one.name, one.reason))),
         trust={key: trust.get(key, "self-reported") for key in shown},
+        withdrawn=tuple(records[key] for key in sorted(records) if key in retracted),
         retracted={key: f"{one.reason} ({one.date})" for key, one in sorted(retracted.items())},
     )
+
+
+def place(one: Record) -> Path:
+    """Where a record lies in a published folder."""
+    return Path(slug(one.dataset.label), slug(one.model.label), f"{one.key}.json")
 
 
 def _index(path: Path, kind: Any) -> Any:
@@ -143,6 +169,9 @@ def _files(root: Path) -> list[Path]:
             inner.clear()
             continue
         inner[:] = sorted(name for name in inner if not name.startswith("."))
+        found += [Path(folder, name) for name in inner if Path(folder, name).is_symlink()]
+        if Path(folder) == root / CONFORMANCE:
+            continue
         found += [Path(folder, name) for name in names if name.endswith(".json") and not name.startswith(".")]
     return sorted(found)
 
@@ -172,12 +201,10 @@ def _picture(folder: Path, asset: Asset) -> Picture:
     data = _bytes(folder / asset.file, MAX_PICTURE_BYTES)
     if hashlib.sha256(data).hexdigest() != asset.sha256:
         raise Refused(f"{asset.file} is not the file that the record was written with: its sha256 differs")
-    if not data.startswith(_PNG):
-        raise Refused(f"{asset.file} is not a PNG")
-    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if (width, height) != (asset.width, asset.height):
-        raise Refused(f"{asset.file} is {width}×{height}, the record says {asset.width}×{asset.height}")
-    return Picture(name=f"{asset.sha256}.png", data=data, width=width, height=height)
+    pixels = pixels_only(data, asset.file, asset.width, asset.height)
+    return Picture(
+        name=f"{hashlib.sha256(pixels).hexdigest()}.png", data=pixels, width=asset.width, height=asset.height
+    )
 
 
 def _printable(path: Path) -> str:

@@ -8,7 +8,6 @@ function `pages(site)` that yields what `site.render` returns.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,13 +22,11 @@ from genbench import record
 from genbench.record import Record
 from leaderboard import figures, svg
 from leaderboard.load import Collection, Picture
+from leaderboard.slugs import slug
 from leaderboard.table import GROUPS, Row, Section, families, sections
 from leaderboard.typography import compact, count, duration, plain, plural, shortened, spaced
 
 HERE = Path(__file__).parent
-_PLAIN_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?\Z")
-_HASHED_SLUG = re.compile(r"(.*-)?[0-9a-f]{8}\Z")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|index)\Z")  # no file on Windows may be called so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +58,6 @@ class Drawn:
     def files(self) -> tuple[tuple[str, str], ...]:
         """Kind and address of its downloads."""
         return tuple((kind, f"figures/{self.name}.{kind}") for kind in ("svg", "pdf"))
-
-
-def slug(name: str) -> str:
-    """A file name for a foreign name: itself where it is made of a-z, 0-9 and -, else reduced to that plus a hash.
-
-    Two names never share a slug: what already looks like a reduced name is reduced as well.
-    """
-    if _PLAIN_SLUG.match(name) and not _HASHED_SLUG.match(name) and not _RESERVED.match(name):
-        return name
-    reduced = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{reduced}-{digest}" if reduced else digest
 
 
 class Site:

@@ -5,15 +5,22 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import Refused
-from leaderboard.load import collect
+from genbench.record import Record
+from leaderboard.load import collect, place
 from tests import synthetic
+
+
+def publish(root: Path, one: Record, picture: bytes | None = None) -> Path:
+    """Writes a record where it belongs in a published folder."""
+    return synthetic.write((root / place(one)).parent, one, picture)
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A folder of two valid records, `vae` and `gan`."""
+    """A published folder of two valid records, `vae` and `gan`."""
     for label in ("vae", "gan"):
-        synthetic.write(tmp_path / "records", synthetic.make(label))
+        publish(tmp_path / "records", synthetic.make(label))
+    (tmp_path / "records" / "trust.toml").touch()
     return tmp_path / "records"
 
 
@@ -30,7 +37,6 @@ def test_trust_comes_from_the_index_alone(folder):
 
 
 def test_an_index_below_the_root_of_a_folder_counts_for_nothing(folder):
-    (folder / "digits").mkdir()
     (folder / "digits" / "trust.toml").write_text(f'{VAE} = "maintainer-run"\n')
     (folder / "digits" / "retracted.toml").write_text(f'{GAN} = {{reason = "too good", date = 2026-03-01}}\n')
     found = collect(folder)
@@ -69,6 +75,7 @@ def test_an_index_that_is_wrong_is_refused(folder, name, text):
 
 def test_an_index_that_is_a_link_is_refused(folder, tmp_path):
     (tmp_path / "elsewhere.toml").write_text(f'{VAE} = "reproduced"')
+    (folder / "trust.toml").unlink()
     (folder / "trust.toml").symlink_to(tmp_path / "elsewhere.toml")
     with pytest.raises(Refused, match="not a plain file"):
         collect(folder)
