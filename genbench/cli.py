@@ -295,9 +295,10 @@ def score(
         )
 
 
-@main.command(epilog=_example("genbench speed vae gan --dataset digits --backends eager,onnx-cpu"))
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--dataset", required=True, help="The data that the model is for.")
+@main.command(epilog=_example("genbench speed ddpm --dataset digits --sweep --weights model.safetensors"))
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--dataset", help="The data that the model is for.")
+@click.option("--suite", help="Instead of MODEL and --dataset: all of a suite that --out holds finished weights of.")
 @click.option("--backends", default="eager", show_default=True, help="Compared in turns; separated by commas.")
 @click.option("--scenario", default="single,offline", show_default=True, help="single (latency), offline (images/s).")
 @click.option("--unit", default="auto", show_default=True, help="What a backend runs: sampler, step, both or auto.")
@@ -313,8 +314,9 @@ def score(
 @click.option("--seconds", default=10.0, show_default=True, help="Budget for each backend and scenario.")
 @click.option("--processes", default=3, show_default=True, help="How often each backend is started and timed.")
 @click.option("--limit", default=600.0, show_default=True, help="Seconds without an answer until a process is killed.")
-@click.option("--sweep", is_flag=True, help="Every sampler that the model names, with FID: quality against time.")
-@click.option("--samples", default=1000, show_default=True, help="Of which --sweep measures FID.")
+@click.option("--sweep", is_flag=True, help="All samplers at several numbers of steps: quality against time.")
+@click.option("--steps", help="Of a --sweep: 2,5,10; by default 1, 2, 5, 10, ... as far as the model names some.")
+@click.option("--samples", default=1000, show_default=True, help="Of which --sweep measures the quality.")
 @_device
 @_root
 @_download
@@ -322,7 +324,8 @@ def score(
 @_as_json
 def speed(
     models: tuple[str, ...],
-    dataset: str,
+    dataset: str | None,
+    suite: str | None,
     backends: str,
     scenario: str,
     unit: Any,
@@ -332,6 +335,7 @@ def speed(
     processes: int,
     limit: float,
     sweep: bool,
+    steps: str | None,
     samples: int,
     device: str,
     data_root: Path | None,
@@ -343,11 +347,16 @@ def speed(
 
     MODEL is a short name or module:attribute, with overrides or a sampler in brackets: ddpm[ddim-20].
     """
+    if bool(suite) == bool(models and dataset) or (suite and (models or dataset or weights or steps)):
+        raise Refused("name MODEL and --dataset, or --suite alone")
     if len(weights) not in (0, 1, len(models)):
         raise Refused(f"there are {len(weights)} files of weights for {len(models)} models; give one, or one for each")
+    if not (steps is None or (sweep and re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", steps))):
+        raise Refused(f"--steps {steps!r} is not of the form 2,5,10 beside --sweep")
     from genbench import bench
     from genbench.construct import dataset as load_dataset
     from genbench.files import writable
+    from genbench.record import Record
     from genbench.speed import table
     from genbench.store import Store
 
@@ -360,30 +369,54 @@ def speed(
         processes=processes,
         limit=limit,
     )
-    data = load_dataset(dataset, root=data_root, download=download)
-    files = weights * len(models) if len(weights) == 1 else weights or (None,) * len(models)
-    subjects = [
-        bench.Subject(label=label, data=data, data_name=dataset, weights=file, seed=seed, data_root=data_root)
-        for model, file in zip(models, files, strict=True)
-        for label in (bench.sweep_labels(model, data) if sweep else [model])
-    ]
-    for subject in subjects:
-        subject.built()  # what is wrong is said before anything is timed
-    writable(out)
-    records = [
-        bench.speed(
-            subject, terms, Store(out), samples=samples if sweep else 0, say=lambda line: click.echo(line, err=True)
-        )
-        for subject in subjects
-    ]
-    found = [row for record in records for row in table.rows(record)]
+    store, failed, records = Store(out), dict[str, str](), list[Record]()
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if suite:
+        from genbench import suite as suites
+        from genbench.plan import plan
+
+        work = plan(suites.load(suite), device=device, root=str(data_root) if data_root else None, download=download)
+        records, failed = bench.speed_of_plan(work, terms, store, samples=samples if sweep else 0, say=say)
+        if not records and not failed:
+            raise Refused(f"{out} holds no finished weights of {suite}; `genbench run {suite} --out {out}` makes them")
+    else:
+        data = load_dataset(str(dataset), root=data_root, download=download)
+        files = weights * len(models) if len(weights) == 1 else weights or (None,) * len(models)
+        subjects = [
+            bench.Subject(label=model, data=data, data_name=str(dataset), weights=file, seed=seed, data_root=data_root)
+            for model, file in zip(models, files, strict=True)
+        ]
+        counts = [int(n) for n in steps.split(",")] if steps else None
+        for subject in subjects:  # what is wrong is said before anything is timed
+            subject.built()
+            if sweep:
+                bench.points(subject.label, subject.configured(), data.spec, counts)
+        writable(out)
+        for subject in subjects:
+            if sweep:
+                records += bench.sweep(subject, terms, store, samples=samples, steps=counts, say=say)
+            else:
+                records.append(bench.speed(subject, terms, store, say=say))
+    found = [row for record in records for row in (table.curve(record) if sweep else table.rows(record))]
     if as_json:
-        click.echo(json.dumps({"records": [record.key for record in records], "rows": found}, indent=1))
-        return
-    headings, lines = table.printed(found)
-    _show(headings, lines, title=f"{dataset} on {device}: the median and its 95% interval, a dash for too few runs")
-    overhead = max((v for r in records for name, v in r.report.items() if name.startswith("overhead")), default=0.0)
-    click.echo(f"The harness's own part of every time is {overhead * 1e6:.2g} µs. {len(records)} records in {out}")
+        click.echo(json.dumps({"records": [r.key for r in records], "rows": found, "failed": failed}, indent=1))
+    else:
+        where = f"{suite or dataset} on {device}"
+        if sweep:
+            _show(*table.printed_curve(found), title=f"{where}: quality with its 95% interval, against time and work")
+            for path in bench.draw(records, out / "plots"):
+                click.echo(f"drawn: {path}")
+        else:
+            _show(*table.printed(found), title=f"{where}: the median and its 95% interval, a dash for too few runs")
+        for name, reason in failed.items():
+            click.echo(f"FAILED {name}: {reason}", err=True)
+        overhead = max((v for r in records for name, v in r.report.items() if name.startswith("overhead")), default=0.0)
+        click.echo(f"The harness's own part of every time is {overhead * 1e6:.2g} µs. {len(records)} records in {out}")
+    if failed:
+        sys.exit(1)
 
 
 @main.command(epilog=_example("genbench stress --metric fid --metric recall"))
@@ -525,8 +558,29 @@ def export(
     help="Write a table instead of the site; without --out, to the terminal.",
 )
 @click.option("--dataset", help="The dataset of the table; without, all that one file can hold.")
-def publish(records: Path, out: Path | None, form: str | None, dataset: str | None) -> None:
-    """Build the static leaderboard from records; prints the path of its page. Or write its tables, for a paper."""
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORD]...")
+@click.option("--check", is_flag=True, help="Only say whether every RECORD (file or folder) may be published.")
+@click.option("--into", type=click.Path(path_type=Path), help="Copy every RECORD to its place in a published folder.")
+@_as_json
+def publish(
+    records: Path,
+    out: Path | None,
+    form: str | None,
+    dataset: str | None,
+    paths: tuple[Path, ...],
+    check: bool,
+    into: Path | None,
+    as_json: bool,
+) -> None:
+    """Build the static leaderboard from records; prints the path of its page. Or write its tables, for a paper.
+
+    With --check, validate records as the site does: exit code 1 if one of them may not be published.
+    """
+    if check or into:
+        _submit(paths or (records,), into, as_json)
+        return
+    if paths or as_json:
+        raise Refused("RECORD and --json go with --check or --into; the site is built from --records")
     if not records.is_dir():
         raise Refused(f"there is no folder {records}; `genbench run` makes runs/records")
     if form:
@@ -537,6 +591,28 @@ def publish(records: Path, out: Path | None, form: str | None, dataset: str | No
     from leaderboard.build import build
 
     click.echo(build(records, out or Path("site")).resolve())
+
+
+def _submit(paths: tuple[Path, ...], into: Path | None, as_json: bool) -> None:
+    from leaderboard.submission import publish_into, verdicts
+
+    if into:
+        new = [str(path) for path in publish_into(into, paths)]
+        click.echo(
+            json.dumps({"new": new}, indent=1) if as_json else "\n".join([*new, f"{len(new)} new files in {into}"])
+        )
+        return
+    found = verdicts(paths)
+    wrong = [verdict for verdict in found if verdict.reasons]
+    if as_json:
+        rows = [{"file": str(one.path), "valid": not one.reasons, "reasons": list(one.reasons)} for one in found]
+        click.echo(json.dumps({"files": rows, "valid": not wrong}, indent=1))
+    else:
+        for one in wrong:
+            click.echo(f"{click.format_filename(one.path)}: {'; '.join(one.reasons)}")
+        click.echo(f"{len(found) - len(wrong)} files are valid, {len(wrong)} are not.")
+    if wrong:
+        sys.exit(1)
 
 
 def _publish_table(records: Path, out: Path | None, form: str, dataset: str | None) -> None:

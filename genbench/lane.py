@@ -177,8 +177,6 @@ class _Child:
             self.model.to(self.device).eval().requires_grad_(False)
             self._synchronize()
         backend = backends.find(job.backend)
-        if reason := backend.unavailable(self.device):
-            raise Unavailable(reason)
         self._recorded = Recorded
         noise = self._noise(1, 0)
         self.prepared = backend.prepare(self.model, job.what, noise, stages)  # type: ignore[arg-type]
@@ -263,6 +261,10 @@ class _Child:
 
         call = self._call(batch)
         return memory.watched(lambda: [call(index) for index in range(3)], self.device, base)
+
+    def explain(self) -> str | None:
+        """On what the backend spends its time at batch 1, in words."""
+        return self.prepared.explain(self._tensors(1)[0]) if self.prepared.explain else None
 
     def energy(self, batch: int, seconds: float) -> float | None:
         """Joules an image that the whole GPU takes while it samples; None where it does not tell."""

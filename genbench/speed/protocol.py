@@ -248,6 +248,30 @@ def _widened(series: Series, measured: Percentile) -> tuple[float, float]:
     return min(low, measured.low), max(high, measured.high)
 
 
+def ratio(series: Series, base: Series, protocol: str, why: str = "") -> Measurement | None:
+    """A lane's median over that of eager, which was timed in turns with it; None where one has too few runs.
+
+    Args:
+        why: what explains it, where the lane is the slower one.
+    """
+    mine, eager = percentile(series.wall, 0.5), percentile(base.wall, 0.5)
+    if mine is None or eager is None:
+        return None
+    (low, high), (least, most) = _widened(series, mine), _widened(base, eager)
+    words = ["median over eager's, timed in turns; between the ends of both intervals"]
+    if low > most:
+        words.append(f"slower than eager: {why or 'the backend does not say on what it spends the time'}")
+    return Measurement(
+        metric="latency_ratio",
+        value=mine.value / eager.value,
+        low=low / most,
+        high=high / least,
+        n=min(mine.m, eager.m),
+        method="; ".join(words),
+        protocol=protocol,
+    )
+
+
 def throughput(sweep: Sweep, protocol: str) -> list[Measurement]:
     """Images a second at the best batch, batch / median, and that batch."""
     series, n = sweep.best, sweep.best.batch

@@ -1,6 +1,7 @@
 """A cell: processes that live and die, the gate before the numbers, a record that says all of it."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -8,12 +9,14 @@ import torch
 from click.testing import CliRunner
 
 import genbench
-from genbench import bench, provenance
-from genbench.bench import Subject, Terms, facts, speed, sweep_labels
+from genbench import bench, plan, provenance
+from genbench.bench import Subject, Terms, facts, lanes, points, speed, sweep
 from genbench.errors import Refused, Unavailable
 from genbench.lane import Lane
+from genbench.noise import Streams
+from genbench.speed import table
 from genbench.speed.protocol import MOST, Block, Full, Lost
-from genbench.store import Store
+from genbench.store import Store, write_weights
 from tests.speed.sleepers import Sleeper
 from tests.speed.toys import Folded, ToyConfig
 
@@ -60,6 +63,8 @@ class Fake:
         if do == "gate":
             reason = self.way.get("gate")
             return {"ok": reason is None, "reason": reason, "figures": {"images": 0.5 if reason else 1.0}}
+        if do == "explain":
+            return self.way.get("why")
         assert do == "memory"
         return {"memory_process": 1e8 * arguments["batch"]}
 
@@ -69,7 +74,7 @@ class Fake:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(bench, "Lane", Fake)
+    monkeypatch.setattr(lanes, "Lane", Fake)
     monkeypatch.setattr(Fake, "ways", {})
     monkeypatch.setattr(Fake, "made", [])
     return Fake
@@ -164,13 +169,17 @@ def test_what_differs_from_process_to_process_is_in_the_interval(digits, tmp_pat
 
 def test_what_is_not_there_says_why(digits, tmp_path, fake):
     fake.ways = {
-        ("cudagraph", "sampler"): {"unavailable": "CUDA graphs need a CUDA device"},
+        ("compile", "sampler"): {"unavailable": "no loop is unrolled"},
         ("onnx-cpu", "sampler"): {"lost": "the process ended: SIGSEGV"},
     }
-    terms = Terms(backends=("cudagraph", "eager", "onnx-cpu"), seconds=0.5, scenarios=("single",))
+    backends = ("cudagraph", "onnx-cuda", "onnx-tensorrt", "compile", "eager", "onnx-cpu")
+    terms = Terms(backends=backends, seconds=0.5, scenarios=("single",))
     record = speed(subject(digits), terms, Store(tmp_path))
-    assert one(record, "latency_p50", "cudagraph").status == "unavailable"
-    assert one(record, "latency_p50", "cudagraph").reason == "CUDA graphs need a CUDA device"
+    for name in ("cudagraph", "onnx-cuda", "onnx-tensorrt"):
+        assert one(record, "latency_p50", name).status == "unavailable"
+        assert "CUDA device; the model is on cpu" in one(record, "latency_p50", name).reason
+        assert f"{name},sampler" not in fake.made, "no process is started for what cannot run"
+    assert one(record, "latency_p50", "compile").reason == "no loop is unrolled"
     assert one(record, "latency_p50", "onnx-cpu").reason == "the process ended: SIGSEGV"
     assert one(record, "latency_p50").status == "ok"
     assert not [m for m in record.measurements if m.startswith("images_per_second")]
@@ -199,23 +208,87 @@ def test_facts_are_counted(digits):
 
 
 def test_somebody_else_on_the_gpu_is_refused(digits, tmp_path, fake, monkeypatch):
-    monkeypatch.setattr(bench.nvml, "processes", lambda device: 2)
+    monkeypatch.setattr(lanes.nvml, "processes", lambda device: 2)
     with pytest.raises(Refused, match="2 other processes compute; its times would be mixed"):
         speed(subject(digits), Terms(seconds=0.5), Store(tmp_path))
     assert not fake.made
 
 
-def test_a_curve_has_a_record_for_each_sampler(digits, tmp_path, fake):
-    labels = sweep_labels(SLEEPER, digits)
-    assert labels == [SLEEPER, f"{SLEEPER}[slow]"]
-    assert sweep_labels("ddpm[width=16]", digits)[1].startswith("ddpm[width=16,")
-    terms = Terms(seconds=0.5, scenarios=("single",), memory=False)
-    records = [speed(subject(digits, label), terms, Store(tmp_path), samples=50) for label in labels[:1]]
-    assert records[0].get("fid").value > 0
+def configured(label, data):
+    return plan.configured(label, data.spec)
+
+
+def test_points_of_a_curve(digits):
+    """What the model names, other numbers of the same steps, and its own configuration; no point twice."""
+
+    def labels(label, steps=None):
+        found = points(label, configured(label, digits), digits.spec, steps)
+        assert len({p.config for p in found}) == len(found)
+        assert all(plan.configured(p.label, digits.spec) == p.config for p in found)
+        return [(p.line, p.label) for p in found]
+
+    assert labels("ddpm[width=16]", [2, 20, 60]) == [  # it has 50 steps at most
+        ("ancestral", "ddpm[width=16,ancestral]"),
+        ("ddim", "ddpm[width=16,sampler=ddim,sampling_steps=2]"),
+        ("ddim", "ddpm[width=16,ddim-20]"),
+        ("dpmpp", "ddpm[width=16,sampler=dpmpp,sampling_steps=2]"),
+        ("dpmpp", "ddpm[width=16,dpmpp-20]"),
+    ]
+    assert ("ddim", "ddpm[sampler=ddim,sampling_steps=1]") in labels("ddpm")
+    assert ("ddim", "ddpm[sampler=ddim,sampling_steps=7]") in labels("ddpm[sampler=ddim,sampling_steps=7]")
+    assert ("as configured", "ddpm[sampler=ddim,eta=0.5]") in labels("ddpm[sampler=ddim,eta=0.5]")
+    assert labels("pixelcnn") == [("cached", "pixelcnn[cached]"), ("naive", "pixelcnn[naive]")]
     with pytest.raises(Refused, match="one sampler only"):
-        sweep_labels("vae", digits)
-    with pytest.raises(Refused, match="without 'slow'"):
-        sweep_labels(labels[1], digits)
+        labels("vae")
+
+
+def test_a_curve_has_a_record_for_each_point(tmp_path, fake):
+    ring = genbench.dataset("ring8")
+    model = genbench.build("flow-matching", ring.spec, hidden=8, depth=1)
+    with torch.no_grad():  # fresh weights move nothing, however many the steps
+        for p in model.parameters():
+            p.add_(0.2 * Streams(0, [0]).normal(*p.shape)[0])
+    write_weights(model, tmp_path / "w.safetensors")
+    label, weights = "flow-matching[hidden=8,depth=1]", tmp_path / "w.safetensors"
+    of = Subject(label=label, data=ring, data_name="ring8", weights=weights)
+    terms = Terms(seconds=0.5, memory=False)
+    records = sweep(of, terms, Store(tmp_path), samples=50, steps=[1, 2])
+    assert [(r.settings["line"], r.get("nfe").value) for r in records] == [
+        ("euler", 1), ("euler", 2), ("heun", 2), ("heun", 4), ("midpoint", 2), ("midpoint", 4),
+    ]  # fmt: skip
+    assert {r.model.weights for r in records} == {provenance.weights_digest(model.state_dict())}
+    for record in records:
+        assert record.settings["measured"] == "sweep"
+        assert {"fid", "recall", "validity", "latency_p50", "images_per_second"} <= {
+            m.metric for m in record.measurements.values() if m.status == "ok"
+        }
+    assert len({r.get("fid").value for r in records}) == 6
+    made = len(fake.made)
+    assert sweep(of, terms, Store(tmp_path), samples=50, steps=[1, 2]) == records
+    assert len(fake.made) == made, "what was measured is not measured again"
+    (path,) = bench.draw(records, tmp_path / "plots")
+    drawn = path.read_text()
+    assert {"euler", "heun", "midpoint", "fid"} <= set(re.findall(r">([^<]+)</text>", drawn))
+    assert bench.draw(records, tmp_path / "again")[0].read_text() == drawn
+
+
+def test_the_ratio_to_eager_says_what_makes_it_slower(digits, tmp_path, fake):
+    fake.ways = {
+        ("onnx-cpu", "sampler"): {"seconds": 0.002, "why": "of the time inside its 7 operators Conv 80%"},
+        ("compile", "sampler"): {"seconds": 0.0005},
+    }
+    terms = Terms(backends=("eager", "onnx-cpu", "compile"), seconds=0.5, scenarios=("single",), memory=False)
+    record = speed(subject(digits), terms, Store(tmp_path))
+    slower, faster = (one(record, "latency_ratio", name) for name in ("onnx-cpu", "compile"))
+    assert slower.value == pytest.approx(2.0)
+    assert slower.low <= 2.0 <= slower.high
+    assert "slower than eager: of the time inside its 7 operators Conv 80%" in slower.method
+    assert faster.value == pytest.approx(0.5)
+    assert "slower" not in faster.method
+    headings, lines = table.printed(table.rows(record))
+    place = headings.index("of eager")
+    assert [line[place] for line in lines] == ["–", "2 (2 to 2)", "0.5 (0.5 to 0.5)"]
+    assert "Conv 80%" in lines[1][-1]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +313,7 @@ def job(digits, **config):
     inside = ",".join(f"{name}={value}" for name, value in config.items())
     of = subject(digits, f"{SLEEPER}[{inside}]" if inside else SLEEPER)
     model = of.built()
-    prepared = bench._job(of, Terms(), model, facts(Sleeper(digits.spec, Sleeper.Config())), "/nonexistent")
+    prepared = lanes.job_of(of, Terms(), model, facts(Sleeper(digits.spec, Sleeper.Config())), "/nonexistent")
     return msgspec.structs.replace(prepared, backend="eager", what="sampler")
 
 
@@ -316,6 +389,10 @@ def test_the_command(digits, tmp_path, fake):
         ((SLEEPER, "--weights", tmp_path / "none.safetensors"), "cannot be read as safetensors"),
         ((f"{SLEEPER}[quick]",), "has no sampler 'quick'"),
         (("vae", "--sweep"), "one sampler only"),
+        (("ddpm", "--steps", "2"), "beside --sweep"),
+        (("ddpm", "--sweep", "--steps", "2,x"), "not of the form 2,5,10"),
+        (("vae", "--suite", "quick"), "or --suite alone"),
+        (("ddpm[ddim-20,sampling_steps=5]",), "its sampler ddim-20 means sampling_steps=20, not 5"),
         ((SLEEPER, "--device", "cuda"), "no CUDA device"),
     ):
         result = call(*arguments)

@@ -62,12 +62,14 @@ class Prepared:
     """A sampler that is ready to run: called with the noise tensors it gives the images (or points) on its device.
 
     `step` computes what the step's module computes, where the unit is the step; the gate compares it by itself.
-    `notes` say what a reader of its times has to know; a batch that is prepared anew adds one.
+    `notes` say what a reader of its times has to know; a batch that is prepared anew adds one. `explain` says on what
+    a call spends its time, where the backend can tell.
     """
 
     run: Run
     step: Call | None = None
     notes: list[str] = field(default_factory=list)
+    explain: Callable[[Sequence[Tensor]], str] | None = None
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
         """`(n, *shape)` integers or points from noise of any batch size; the caller synchronises."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from genbench.errors import Unavailable
 from genbench.noise import Recorded
 from genbench.speed.backends import Prepared, Stages, What, session
 from genbench.types import Model
-
-_PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxCPU:
@@ -20,11 +17,7 @@ class OnnxCPU:
     def unavailable(self, device: torch.device) -> str | None:
         if device.type != "cpu":
             return f"the CPU provider works on the CPU; the model is on {device.type}"
-        return session.missing(_PROVIDER)
+        return session.missing(self.name)
 
     def prepare(self, model: Model, what: What, noise: Recorded, stages: Stages) -> Prepared:
-        with stages("import"):
-            reason = self.unavailable(noise.device)
-        if reason:
-            raise Unavailable(reason)
-        return session.prepare(model, what, noise, stages, _PROVIDER, {})
+        return session.prepare(self, {}, model, what, noise, stages)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from genbench.errors import Unavailable
 from genbench.noise import Recorded
 from genbench.speed.backends import Prepared, Stages, What, session
 from genbench.types import Model
-
-_PROVIDER = "CUDAExecutionProvider"
 
 
 class OnnxCUDA:
@@ -20,13 +17,9 @@ class OnnxCUDA:
     def unavailable(self, device: torch.device) -> str | None:
         if device.type != "cuda":
             return f"the CUDA provider needs a CUDA device; the model is on {device.type}"
-        return session.missing(_PROVIDER)
+        return session.missing(self.name)
 
     def prepare(self, model: Model, what: What, noise: Recorded, stages: Stages) -> Prepared:
-        with stages("import"):
-            reason = self.unavailable(noise.device)
-        if reason:
-            raise Unavailable(reason)
         rounded = torch.get_float32_matmul_precision() != "highest"
         options = {"device_id": str(noise.device.index or 0), "use_tf32": str(int(rounded))}
-        return session.prepare(model, what, noise, stages, _PROVIDER, options)
+        return session.prepare(self, options, model, what, noise, stages)

@@ -7,12 +7,9 @@ import importlib.util
 
 import torch
 
-from genbench.errors import Unavailable
 from genbench.noise import Recorded
 from genbench.speed.backends import Prepared, Stages, What, session
 from genbench.types import Model
-
-_PROVIDER = "TensorrtExecutionProvider"
 
 
 class OnnxTensorRT:
@@ -26,12 +23,8 @@ class OnnxTensorRT:
         # The provider is listed wherever it was built in, whether its libraries are there or not.
         if ctypes.util.find_library("nvinfer") is None and importlib.util.find_spec("tensorrt_libs") is None:
             return "the libraries of TensorRT (libnvinfer) are not installed"
-        return session.missing(_PROVIDER)
+        return session.missing(self.name)
 
     def prepare(self, model: Model, what: What, noise: Recorded, stages: Stages) -> Prepared:
-        with stages("import"):
-            reason = self.unavailable(noise.device)
-        if reason:
-            raise Unavailable(reason)
         options = {"device_id": str(noise.device.index or 0), "trt_fp16_enable": "False"}
-        return session.prepare(model, what, noise, stages, _PROVIDER, options)
+        return session.prepare(self, options, model, what, noise, stages)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +15,15 @@ from torch import Tensor
 from genbench.errors import Unavailable
 from genbench.noise import Recorded, Replay
 from genbench.speed import export
-from genbench.speed.backends import Prepared, Stages, What, step_of
+from genbench.speed.backends import Backend, Prepared, Stages, What, step_of
 from genbench.types import Model
 
+PROVIDERS = {
+    "onnx-cpu": "CPUExecutionProvider",
+    "onnx-cuda": "CUDAExecutionProvider",
+    "onnx-tensorrt": "TensorrtExecutionProvider",
+}
+_AROUND = ("Scan", "Loop", "If")  # operators whose time is that of those inside them
 _DTYPES = {
     "tensor(float)": torch.float32,
     "tensor(double)": torch.float64,
@@ -25,13 +35,13 @@ _DTYPES = {
 }
 
 
-def missing(provider: str) -> str | None:
-    """Why ONNX Runtime has not got a provider at all, or None."""
+def missing(backend: str) -> str | None:
+    """Why ONNX Runtime has not got a backend's provider at all, or None."""
     try:
         import onnxruntime
     except ImportError as error:
         return f"onnxruntime cannot be imported: {error}"
-    if provider not in onnxruntime.get_available_providers():
+    if (provider := PROVIDERS[backend]) not in onnxruntime.get_available_providers():
         return f"this onnxruntime {onnxruntime.__version__} was built without {provider}"
     return None
 
@@ -43,15 +53,25 @@ class Session:
         content: the ONNX model.
         provider: the only one allowed to take the graph; a session that falls back to another is refused.
         device: where the tensors are, and stay.
+        profile: how the file begins into which the runtime writes what it spends its time on.
     """
 
-    def __init__(self, content: bytes, provider: str, device: torch.device, options: dict[str, str]) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        provider: str,
+        device: torch.device,
+        options: dict[str, str],
+        profile: Path | None = None,
+    ) -> None:
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = torch.get_num_threads()
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
+        if profile:
+            settings.enable_profiling, settings.profile_file_prefix = True, str(profile)
         try:
             self.session = onnxruntime.InferenceSession(content, settings, providers=[(provider, options)])
         except Exception as error:
@@ -100,26 +120,52 @@ class Session:
 
 
 def prepare(
-    model: Model, what: What, noise: Recorded, stages: Stages, provider: str, options: dict[str, str]
+    backend: Backend, options: dict[str, str], model: Model, what: What, noise: Recorded, stages: Stages
 ) -> Prepared:
-    """Exports a sampler or its step and loads it."""
+    """Exports a sampler or its step and loads it under a backend's provider."""
+    with stages("import"):
+        if reason := backend.unavailable(noise.device):
+            raise Unavailable(reason)
+        import onnxscript  # noqa: F401  (the exporter needs it, and takes seconds over it)
     model.eval()
     unit = step_of(model) if what == "step" else None
-    with stages("import"):
-        import onnxscript  # noqa: F401  (the exporter needs it, and takes seconds over it)
     with stages("export"):
         graph = export.to_graph(model, what)
-        content = graph.proto.SerializeToString()
+        inputs, content = graph.inputs, graph.proto.SerializeToString()
+    del graph  # it is as large as the weights
+    provider, home = PROVIDERS[backend.name], noise.device
     with stages("load"):
-        session = Session(content, provider, noise.device, options)
+        session = Session(content, provider, home, options)
+    del content
 
-    def run(tensors: Sequence[Tensor]) -> Tensor:
+    def ran(with_session: Session, tensors: Sequence[Tensor]) -> Tensor:
         with torch.inference_mode():
             if unit is not None:
-                return unit.drive(session, Replay(tensors))
-            return session(*(entry.take(tensors) for entry in graph.inputs))
+                return unit.drive(with_session, Replay(tensors))
+            return with_session(*(entry.take(tensors) for entry in inputs))
 
-    prepared = Prepared(run, step=session if unit else None)
+    def explain(tensors: Sequence[Tensor]) -> str:
+        content = export.to_graph(model, what).proto.SerializeToString()
+        with tempfile.TemporaryDirectory() as folder:
+            watched = Session(content, provider, home, options, profile=Path(folder) / "profile")
+            ran(watched, tensors)
+            return spent(json.loads(Path(watched.session.end_profiling()).read_text(encoding="utf-8")))
+
+    prepared = Prepared(lambda tensors: ran(session, tensors), step=session if unit else None, explain=explain)
     with stages("first call"):
         prepared(noise.tensors)
     return prepared
+
+
+def spent(profile: Sequence[dict[str, Any]]) -> str:
+    """ONNX Runtime's own profile in words: how many operators ran, and on which the time went."""
+    times, count = Counter[str](), 0
+    for event in profile:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            operator = event["args"]["op_name"]
+            if operator not in _AROUND:
+                times[operator] += event["dur"]
+                count += 1
+    total = sum(times.values()) or 1
+    shares = ", ".join(f"{operator} {time / total:.0%}" for operator, time in times.most_common(3))
+    return f"of the time inside its {count:,} operators {shares}"
