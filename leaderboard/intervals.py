@@ -64,7 +64,7 @@ def draw(
     height = LINE * len(shown.rows) + 46
     with svg.drawing():
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-        axes = figure.add_axes((0.21, 40 / height, 0.44, 1 - 46 / height))
+        axes = figure.add_axes((0.21, 40 / height, 0.38, 1 - 46 / height))
         low, high = _limits(shown)
         # the scale's own limits would let one very bad control flatten all the others
         figures.scale(axes, "x", shown.column, [cell for _, cell in shown.rows])
@@ -78,7 +78,7 @@ def draw(
             links += [svg.Link(artist=one, address=address(row), tip=f"{row.name}, {row.family}") for one in drawn]
             words = f"{cell.text} {cell.interval}"
             _beside(axes, place, 1.02, words, svg.INK)
-            _beside(axes, place, 1.43, cell.kind_text, svg.MUTED)
+            _beside(axes, place, 1.60, cell.kind_text, svg.MUTED)
         described = "; ".join(f"{row.name}: {cell.text} {cell.interval} {cell.kind_text}" for row, cell in shown.rows)
         return svg.finish(figure, name, title, f"{shown.column.title}: {shown.column.direction}. {described}.", links)
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from leaderboard import figures, intervals, svg
 from leaderboard.columns import AXES, Column
 from leaderboard.downloads import downloads
+from leaderboard.grouping import machine
 from leaderboard.load import TRUST, Trust
 from leaderboard.site import Drawn, Page, Site
 from leaderboard.table import Front, Row, Section
@@ -58,7 +59,7 @@ def pages(site: Site) -> Iterator[Page]:
             points=len(section.rows[0].records[0].dataset.shape) == 1,
             trust={row.anchor: least(site, row) for row in section.rows},
             trusts=TRUST,
-            machines={row.anchor: machine(section, row) for row in section.rows},
+            machines={row.anchor: machine(row.records[-1]) for row in section.rows},
             forms=_FORMS,
         )
 
@@ -157,11 +158,3 @@ def least(site: Site, row: Row) -> Trust:
     """What a row may claim: the least trust that one of its records has."""
     order = list(TRUST)
     return min((site.collection.trust[one.key] for one in row.records), key=order.index)
-
-
-def machine(section: Section, row: Row) -> str:
-    """The class of hardware that a row's speeds are of; empty for a row without any."""
-    for heading, cell in zip(section.headings, row.cells, strict=True):
-        if heading.column.axis == "speed" and cell.ok:
-            return cell.peers
-    return ""

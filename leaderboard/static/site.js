@@ -26,6 +26,7 @@
       this.keys = this.heads.map((head) => head.dataset.key);
       this.bodies = [...table.tBodies].map((body) => ({ body, title: body.rows[0], rows: [...body.rows].slice(1) }));
       this.rows = this.bodies.flatMap((one) => one.rows);
+      this.models = this.bodies.find(({ body }) => body.className === "model")?.rows ?? [];
       this.values = new Map(); // for each column and body its numbers, read once
       this.usual = { index: this.heads.findIndex((head) => head.hasAttribute("aria-sort")) };
       this.usual.aria = this.usual.index < 0 ? "none" : this.heads[this.usual.index].getAttribute("aria-sort");
@@ -85,7 +86,7 @@
       const sign = this.state.down ? -1 : 1;
       if (index === 0) {
         const compare = new Intl.Collator("en", { numeric: true }).compare;
-        const names = this.bodies[place].rows.map((row) => row.cells[0].textContent);
+        const names = this.bodies[place].rows.map((row) => row.cells[0].firstElementChild.textContent);
         return order.sort((a, b) => sign * compare(names[a], names[b]) || a - b);
       }
       const values = this.numbers(index, place);
@@ -118,6 +119,7 @@
 
     // ---------------------------------------------------------------------------------------------- filters
 
+    // Real data and controls stay: they are what the models are held against.
     wanted(row) {
       const { find, family, hardware, trust } = this.state, data = row.dataset;
       return (find === "" || row.cells[0].textContent.toLowerCase().includes(find.toLowerCase()))
@@ -128,12 +130,13 @@
 
     show() {
       const limit = this.state.all || !this.whole ? Infinity : PAGE;
+      const filtered = this.filtered();
       let fitting = 0, shown = 0;
       for (const { body, title } of this.bodies) {
         let here = 0;
         for (let row = title.nextElementSibling; row; row = row.nextElementSibling) {
-          const fits = !this.filtered() || this.wanted(row);
-          const hidden = !fits || (body.className === "model" && shown >= limit);
+          const model = body.className === "model", fits = !model || !filtered || this.wanted(row);
+          const hidden = !fits || (model && shown >= limit);
           fitting += fits;
           shown += !hidden;
           here += !hidden;
@@ -183,7 +186,7 @@
     // ---------------------------------------------------------------------------------------------- the tools
 
     tools() {
-      const values = (name) => [...new Set(this.rows.map((row) => row.dataset[name] ?? ""))].filter(Boolean).sort();
+      const values = (name) => [...new Set(this.models.map((row) => row.dataset[name] ?? ""))].filter(Boolean).sort();
       this.boxes = [];
       const box = (words, value, group) => {
         const input = make("input", { type: "checkbox", value, change: () => this.choose(group) });
@@ -232,7 +235,7 @@
         const usual = this.usualColumns().slice(1);
         this.state.columns = chosen.length === usual.length && usual.every((key) => chosen.includes(key)) ? null : chosen;
       } else {
-        this.state[group] = chosen.length === boxes.length ? null : chosen;
+        this.state[group] = chosen.length === 0 ? null : chosen;
       }
       this.changed();
     }
@@ -258,7 +261,7 @@
     marks() {
       const visible = new Set(this.state.columns ?? this.usualColumns());
       for (const { input, group } of this.boxes) {
-        input.checked = group === "columns" ? visible.has(input.value) : (this.state[group]?.includes(input.value) ?? true);
+        input.checked = group === "columns" ? visible.has(input.value) : (this.state[group]?.includes(input.value) ?? false);
       }
       for (const { input, found } of this.axisBoxes) {
         const count = found.filter((i) => visible.has(this.keys[i])).length;
@@ -281,9 +284,7 @@
       if (sort !== null) words.set("sort", `${sort}:${down ? "descending" : "ascending"}`);
       if (find) words.set("find", find);
       for (const group of ["family", "hardware", "trust"]) {
-        if (this.state[group] === null) continue;
-        if (this.state[group].length === 0) words.append(group, "");
-        for (const value of this.state[group]) words.append(group, value);
+        for (const value of this.state[group] ?? []) words.append(group, value);
       }
       if (columns !== null) words.set("columns", columns.join(","));
       if (all) words.set("rows", "all");
@@ -307,7 +308,7 @@
         if (known(sort)) Object.assign(this.state, { sort, down: way === "descending" });
         this.state.find = words.get("find") ?? "";
         for (const group of ["family", "hardware", "trust"]) {
-          if (words.has(group)) this.state[group] = words.getAll(group).filter(Boolean);
+          if (words.has(group)) this.state[group] = words.getAll(group);
         }
         if (words.has("columns")) this.state.columns = words.get("columns").split(",").filter(known);
         this.state.all = words.get("rows") === "all";
