@@ -85,6 +85,7 @@ class Collection:
     trust: dict[str, Trust] = field(default_factory=dict)  # by key, of every record
     retracted: dict[str, str] = field(default_factory=dict)  # reason by key; these are not among the records
     withdrawn: tuple[Record, ...] = ()  # the retracted ones that are here, valid as they are
+    named: frozenset[str] = frozenset()  # keys that the indexes name
 
     def picture(self, of: Record, asset: str) -> Picture | str:
         """A record's picture, or in words why there is none to show."""
@@ -141,6 +142,7 @@ def collect(source: Path | Sequence[Path], until: str | None = None) -> Collecti
         invalid=tuple(sorted(invalid, key=lambda one: (one.name, one.reason))),
         trust={key: trust.get(key, "self-reported") for key in shown},
         withdrawn=tuple(records[key] for key in sorted(records) if key in retracted),
+        named=frozenset(trust) | frozenset(retracted),
         retracted={key: f"{one.reason} ({one.date})" for key, one in sorted(retracted.items())},
     )
 
