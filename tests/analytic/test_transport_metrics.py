@@ -236,3 +236,19 @@ def test_intervals_are_wide_where_the_laws_are_equal(metric):
 def test_sliced_intervals_between_the_two_regimes(d, projections):
     """The docstrings' 92 of 100, where a difference is about as large as its noise."""
     assert cover(MIND.bound(projections=projections), 100, 100, d, 0.3) >= 0.91
+
+
+def test_an_estimate_of_sets_of_different_sizes_is_a_mean_over_parts_and_fast():
+    """1,000 against 360, far apart: as one linear program it takes minutes."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.integers(0, 17, (360, 64)), rng.normal(size=(1000, 64)) * 5 + 30
+    found = EARTH.estimate(real=real, fake=fake)
+    order = np.random.default_rng(0).permutation(1000)
+    parts = [wasserstein(real=real, fake=fake[order[start : start + 360]]) for start in (0, 360)]
+    assert found.value == pytest.approx(np.mean(parts), rel=1e-12)
+    assert found.n == 720
+    assert "of 360 on each side, mean over 2 disjoint parts of the 1,000" in found.interval.method
+    assert found.interval.low < found.value < found.interval.high
+    swapped = EARTH.estimate(real=fake, fake=real)
+    assert swapped.value == pytest.approx(found.value, rel=1e-12)
+    assert swapped.n == 360
