@@ -6,8 +6,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # child processes as well
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("genbench", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("genbench")
 
 
 @pytest.fixture

@@ -117,15 +117,16 @@ def pair_of(real: Any, fake: Any, metric: str, ddof: int) -> tuple[Side, Side]:
     return r, f
 
 
-def _is_exact(squares: np.ndarray, product: np.ndarray, pivots: float, tolerance: float) -> bool:
+def _is_exact(squares: np.ndarray, product: np.ndarray, factors: float, pivots: float, tolerance: float) -> bool:
     """Whether the sum of s is known to the tolerance when the eigenvalues s^2 of `product` were rounded.
 
-    The bound in norm, 4 eps max(s^2) on each eigenvalue, serves where no s is small. It is far too large for graded
+    The bound in norm, 4 eps of the largest one on each, serves where no s is small. It is far too large for graded
     matrices, as those of deep features are; there the determinant tells how far the small eigenvalues are really off,
     as it is known from the Cholesky decomposition as well, and that one's rounding is relative to each diagonal entry.
 
     Args:
         product: its lower triangle is read.
+        factors: the norm of what it was multiplied from, far above its own where the two sets vary apart.
         pivots: by how much the rounding of the root's own Cholesky decomposition may move the sum.
     """
     from scipy.linalg import lapack
@@ -133,8 +134,10 @@ def _is_exact(squares: np.ndarray, product: np.ndarray, pivots: float, tolerance
     if squares[0] <= 0:
         return False
     eps = np.finfo(np.float64).eps
-    if 4 * eps * squares[-1] * np.sqrt(np.sum(0.25 / squares)) <= tolerance:
+    if 4 * eps * max(squares[-1], factors) * np.sqrt(np.sum(0.25 / squares)) <= tolerance:
         return True
+    if factors > 0:
+        return False
     lower, failed = lapack.dpotrf(product, lower=1, clean=0)
     if failed:
         return False
@@ -168,7 +171,7 @@ def overlap(real: Side, fake: Side, *, maps: bool = False) -> Overlap:
         return Overlap(np.zeros(0), live, nothing, nothing)
     if not live.all():
         real, fake = real.on(live), fake.on(live)
-    small, large = (real, fake) if real.rank <= fake.rank else (fake, real)
+    small, large = sorted((real, fake), key=lambda side: (side.rank, side.thin is None))
     found = _by_eigenvalues(small, large, TOLERANCE * scale, maps) or _by_singular_values(small, large, maps)
     s, of_small, of_large = found
     of_real, of_fake = (of_small, of_large) if small is real else (of_large, of_small)
@@ -183,7 +186,7 @@ def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _
     # keeps columns together, so that a matrix in rows goes in as its transpose, lower triangles as upper ones.
     from scipy.linalg import blas, eigh, lapack
 
-    pivots = 0.0
+    factors = pivots = 0.0
     if small.thin is not None:
         root = small.thin.T
         if large.thin is not None:
@@ -192,6 +195,7 @@ def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _
         else:
             assert large.covariance is not None
             product = blas.dgemm(1.0, root, blas.dgemm(1.0, large.covariance.T, root), trans_a=1)
+            factors = float(np.linalg.norm(large.covariance) * small.variances.sum())
     else:
         assert small.covariance is not None
         assert large.covariance is not None
@@ -206,7 +210,7 @@ def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _
     driver = "evd" if maps else "evr"
     found = eigh(product, lower=True, eigvals_only=not maps, check_finite=False, driver=driver)
     squares, vectors = found if maps else (found, None)
-    if not _is_exact(squares, product, pivots, tolerance):
+    if not _is_exact(squares, product, factors, pivots, tolerance):
         return None
     s = np.sqrt(squares)
     if vectors is None:
