@@ -226,8 +226,9 @@ def dominance(values: np.ndarray, low: np.ndarray, high: np.ndarray, directions:
     lower = np.array([direction == "lower" for direction in directions])
     sign = np.where(lower, 1.0, -1.0)
     good, bad = np.where(lower, low, high), np.where(lower, high, low)
-    rivals = bad[pareto_front(bad, directions)] * sign
+    rivals = (bad[pareto_front(bad, directions)] * sign).T
     beyond = np.zeros(len(good), dtype=bool)
-    for index, corner in enumerate(good * sign):
-        beyond[index] = bool(((rivals <= corner).all(axis=1) & (rivals < corner).any(axis=1)).any())
+    for index in np.flatnonzero(~front):
+        corner = (good[index] * sign)[:, None]
+        beyond[index] = bool(((rivals <= corner).all(axis=0) & (rivals < corner).any(axis=0)).any())
     return Dominance(front=front, beyond=beyond)

@@ -132,7 +132,7 @@ def cell(numbers: list[Numbers], heading: Heading) -> Cell:
 def combined(found: Sequence[Measurement | None], column: Column | None, records: list[Record]) -> Cell:
     """One cell from one measurement for each training seed."""
     speed = column is not None and column.axis == "speed"
-    here = machine(records[-1])
+    here = machine(records[-1]) if speed else ""
     good = [
         (one, m)
         for m, one in zip(found, records, strict=True)
