@@ -62,6 +62,7 @@ def _docstrings(module: str) -> dict[str, str]:
     return found
 
 
+@cache
 def html(text: str) -> str:
     """A docstring as HTML: paragraphs, formulas on lines of their own, lists of arguments."""
     return "\n".join(_paragraph(paragraph) for paragraph in re.split(r"\n\s*\n", text.strip("\n")) if paragraph.strip())

@@ -1,0 +1,144 @@
+"""Quality against what a sample costs, within a family: the same model under several samplers, joined by lines.
+
+One panel over the calls of the network, one over the time; a line joins what differs in the sampler alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from leaderboard import figures, labels, svg
+from leaderboard.cells import Cell
+from leaderboard.columns import Column
+from leaderboard.table import Row, Section
+from leaderboard.typography import plain, plural
+
+WIDTH, HEIGHT = 400, 300  # CSS pixels
+COSTS = (("nfe",), ("seconds_per_image", "latency_p50"))  # of each panel the first that most rows have
+DRAWN = 80
+_NAMED = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One panel: the rows with both numbers, line by line, each line in the order of its costs."""
+
+    x: Column
+    y: Column
+    across: int
+    up: int
+    lines: tuple[tuple[Row, ...], ...]
+    note: str
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for line in self.lines for row in line]
+
+    @property
+    def facts(self) -> object:
+        """All that is drawn."""
+        cells = [
+            [(row.name, row.family, *(repr((c.value, c.low, c.high)) for c in self.cells(row))) for row in line]
+            for line in self.lines
+        ]
+        return self.x, self.y, cells, self.note
+
+    def cells(self, row: Row) -> tuple[Cell, Cell]:
+        return row.cells[self.across], row.cells[self.up]
+
+
+def sweeps(section: Section, rows: Sequence[Row]) -> list[Sweep]:
+    """The panels of some rows of a dataset: those with two different costs or more."""
+    up = section.headline("quality")
+    if up is None:
+        return []
+    found = []
+    for metrics in COSTS:
+        across = max(
+            (index for index, heading in enumerate(section.headings) if heading.column.metric in metrics),
+            key=lambda index: sum(row.cells[index].ok and row.cells[up].ok for row in rows),
+            default=None,
+        )
+        if across is None:
+            continue
+        there = [row for row in rows if row.cells[across].ok and row.cells[up].ok]
+        machines = {row.cells[across].peers for row in there}
+        if len({row.cells[across].value for row in there}) < 2 or len(machines) > 1:
+            continue
+        kept = there[:DRAWN]
+        lines: dict[tuple[str, str], list[Row]] = {}
+        for row in kept:
+            lines.setdefault(_line(row), []).append(row)
+        note = f"{len(kept)} of {plural(len(there), 'row')}" if len(kept) < len(there) else ""
+        found.append(
+            Sweep(
+                x=section.headings[across].column,
+                y=section.headings[up].column,
+                across=across,
+                up=up,
+                lines=tuple(
+                    tuple(sorted(line, key=lambda row: (row.cells[across].value, row.name))) for line in lines.values()
+                ),
+                note=note,
+            )
+        )
+    return found
+
+
+def _line(row: Row) -> tuple[str, str]:
+    """What the samplers of a line share: the model's name and, of a sweep, the name of its line."""
+    return row.label.partition("[")[0], str(row.records[0].settings.get("line", ""))
+
+
+def draw(
+    sweep: Sweep, name: str, title: str, of_family: dict[str, figures.Mark], address: Callable[[Row], str]
+) -> svg.Figure:
+    """The panel; each point is a link to `address(row)`."""
+    with svg.drawing():
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+        FigureCanvasAgg(figure)  # measures the labels
+        axes = figure.add_axes((0.135, 0.16, 0.845, 0.81))
+        figures.scale(axes, "x", sweep.x, [sweep.cells(row)[0] for row in sweep.rows])
+        figures.scale(axes, "y", sweep.y, [sweep.cells(row)[1] for row in sweep.rows])
+        figures.frame(axes)
+        links = []
+        for line in sweep.lines:
+            places = [(sweep.cells(row)[0].value, sweep.cells(row)[1].value) for row in line]
+            if len(line) > 1:
+                axes.plot(*zip(*places, strict=True), color=svg.MUTED, linewidth=1, zorder=2)
+            for row, (x, y) in zip(line, places, strict=True):
+                quality = sweep.cells(row)[1]
+                style = figures.marker(row, of_family)
+                axes.plot([x, x], [quality.low, quality.high], color=style["markeredgecolor"], linewidth=1.1, zorder=3)
+                (point,) = axes.plot(x, y, linestyle="none", zorder=4, clip_on=False, **style)
+                links.append(svg.Link(artist=point, address=address(row), tip=row.name))
+        shown = sweep.rows[:_NAMED]
+        texts = [
+            axes.text(0, 0, plain(row.name, 26), fontsize=9, color=svg.INK, va="center_baseline", parse_math=False)
+            for row in shown
+        ]
+        where = axes.transData.transform([[cell.value for cell in sweep.cells(row)] for row in shown])
+        boxes = labels.place(
+            where,
+            np.array([text.get_window_extent().width for text in texts]),
+            list(range(len(texts))),
+            frame=np.array(axes.get_window_extent().extents),
+            bars=np.zeros((0, 4)),
+            taken=np.zeros((0, 4)),
+        )
+        back = axes.transData.inverted()
+        for text, box in zip(texts, boxes, strict=True):
+            text.set_position(tuple(back.transform((box[0], (box[1] + box[3]) / 2))))
+        words = "; ".join(
+            f"{row.name}: {sweep.x.heading} {sweep.cells(row)[0].text}, {sweep.y.heading} {sweep.cells(row)[1].text} "
+            f"{sweep.cells(row)[1].interval}"
+            for row in sweep.rows
+        )
+        return svg.finish(
+            figure, name, title, f"{sweep.x.title}. {sweep.y.title}: {sweep.y.direction}. {words}.", links
+        )
