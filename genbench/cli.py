@@ -631,6 +631,86 @@ def _publish_table(records: Path, out: Path | None, form: str, dataset: str | No
         click.echo(data, nl=False)
 
 
+_GATE = """\b
+Example, as a gate in a pipeline of your own; exit code 1 stops it:
+    git fetch --depth=1 origin main
+    genbench run quick --out runs
+    genbench compare origin/main:records runs/records --metric fid --metric recall --threshold 0.1
+"""
+
+
+@main.command(epilog=_GATE)
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--metric", "metrics", multiple=True, help="Only this metric (may be given again).")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="[METRIC=]SHARE",
+    help="How much worse a number may get, relative to that of A: 0.05 by default; fid=0.1 for one metric.",
+)
+@click.option("--all", "everything", is_flag=True, help="Print what did not move as well.")
+@_as_json
+def compare(
+    before: str, after: str, metrics: tuple[str, ...], thresholds: tuple[str, ...], everything: bool, as_json: bool
+) -> None:
+    """What moved from A to B, by how much, and whether beyond noise; exit code 1 if something got worse.
+
+    A and B are a record, a folder of records, or COMMIT:PATH, what a commit has under a path. Worse means: by more than
+    the threshold, and significantly after Holm's correction over everything that is compared; --metric makes that
+    fewer. Numbers of one training seed are tested against the noise of their samples and images alone, so that models
+    trained anew need several seeds; five or more count in pairs. Speed is never compared across hardware.
+    """
+    from dataclasses import asdict
+
+    from genbench.compare import THRESHOLD, Declared
+    from genbench.compare import compare as compare_records
+    from genbench.recordsets import load
+    from leaderboard.columns import COLUMNS
+    from leaderboard.typography import plain
+
+    allowed = dict(_threshold(text) for text in thresholds)
+    found = compare_records(
+        load(before),
+        load(after),
+        {column.metric: Declared(better=column.better, axis=column.axis) for column in COLUMNS},
+        metrics=metrics,
+        threshold=allowed.pop("", THRESHOLD),
+        thresholds=allowed,
+    )
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "summary": found.summary, "failed": found.failed}, indent=1))
+        sys.exit(1 if found.failed else 0)
+    rows = []
+    for one in found.changes:
+        if everything or one.verdict not in ("equal", "within noise"):
+            moved = "" if one.relative is None else f"{100 * one.relative:+.1f}%"
+            p = "" if one.p is None else f"{one.p:.2g}"
+            numbers = ["" if x is None else f"{x:.5g}" for x in (one.before, one.after)]
+            rows.append([one.dataset, one.model, one.metric, *numbers, moved, p, one.verdict, one.reason or one.method])
+    if rows:
+        headings = ["dataset", "model", "metric", "A", "B", "change", "p (Holm)", "verdict", "by"]
+        _show(headings, [[plain(text, 80) for text in row] for row in rows])
+    for words, names in (("Only in A", found.only_before), ("Only in B", found.only_after)):
+        if names:
+            click.echo(plain(f"{words}: {', '.join(names)}"))
+    for note in found.notes:
+        click.echo(plain(note))
+    click.echo(found.summary)
+    if found.failed:
+        sys.exit(1)
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    """`fid=0.1` is the threshold of a metric, `0.1` (under the empty name) that of all others."""
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise Refused(f"--threshold {text!r} is no share; write 0.05, or fid=0.1 for one metric") from None
+
+
 @main.command(epilog=_example("genbench doctor --json"))
 @_as_json
 def doctor(as_json: bool) -> None:

@@ -37,6 +37,7 @@ FLOORS = {
         "provenance",
         "suite",
         "protocols",
+        "recordsets",
     ],
     2: ["inputs", "evaluate", "lane"],
     3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare"],
