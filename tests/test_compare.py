@@ -1,0 +1,340 @@
+"""Two sets of records side by side: verdicts, pairing, hardware, commits, and the exit codes of a gate."""
+
+import json
+import os
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from genbench import recordsets
+from genbench.cli import main
+from genbench.compare import Declared, compare
+from genbench.errors import Refused
+from genbench.record import Measurement, encode
+from leaderboard.columns import COLUMNS
+from tests import synthetic
+
+DECLARED = {column.metric: Declared(better=column.better, axis=column.axis) for column in COLUMNS}
+
+
+def number(metric, value, half=1.0, **more):
+    return Measurement(metric=metric, value=value, low=value - half, high=value + half, n=100, **more)
+
+
+def one(metric="fid", value=10.0, half=1.0, seed=0, label="vae", **more):
+    measurement = value if isinstance(value, Measurement) else number(metric, value, half)
+    kept = {key: more.pop(key) for key in ("per_image", "model", "settings", "dataset") if key in more}
+    made = synthetic.make(label, seed=seed, measurements=[measurement], **more)
+    return msgspec.structs.replace(made, **kept)
+
+
+def verdict(before, after, **more):
+    (change,) = compare(before, after, DECLARED, **more).changes
+    return change.verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "after", "half", "expected"),
+    [
+        ("fid", 10.0, 20.0, 1.0, "worse"),
+        ("fid", 20.0, 10.0, 1.0, "better"),
+        ("fid", 10.0, 10.4, 0.01, "slightly worse"),
+        ("fid", 10.0, 12.0, 5.0, "within noise"),
+        ("fid", 10.0, 10.0, 1.0, "equal"),
+        ("recall", 0.9, 0.5, 0.01, "worse"),
+        ("recall", 0.5, 0.9, 0.01, "better"),
+        ("fld_gap", 0.0, 9.0, 0.1, "moved"),
+        ("somebody_score", 1.0, 9.0, 0.1, "moved"),
+        ("kid", 0.0, 0.5, 0.1, "worse"),
+    ],
+)
+def test_verdicts(metric, before, after, half, expected):
+    a, b = one(metric, before, half), one(metric, after, half, created="2026-04-01T00:00:00Z", code="second")
+    found = compare([a], [b], DECLARED)
+    assert [change.verdict for change in found.changes] == [expected]
+    assert found.failed == (expected == "worse")
+
+
+def test_a_threshold_of_its_own_for_a_metric():
+    a, b = one("fid", 10.0, 0.1), one("fid", 11.5, 0.1, code="second")
+    assert verdict([a], [b]) == "worse"
+    assert verdict([a], [b], threshold=0.2) == "slightly worse"
+    assert verdict([a], [b], threshold=0.2, thresholds={"fid": 0.1}) == "worse"
+    assert verdict([a], [b], thresholds={"fid": 0.2}) == "slightly worse"
+
+
+def test_holm_runs_over_everything_that_is_compared():
+    """z = 2.5 has p = 0.0124: significant alone, not among ten."""
+    half, shift = 1.96, 2.5 * np.sqrt(2)
+    before = [one("fid", 10.0, half, label=f"m{k}") for k in range(10)]
+    after = [one("fid", 10.0 + (shift if k == 0 else 0), half, label=f"m{k}", code="b") for k in range(10)]
+    alone = compare(before[:1], after[:1], DECLARED).changes[0]
+    assert alone.p == pytest.approx(0.0124, abs=1e-4)
+    assert alone.verdict == "worse"
+    among = compare(before, after, DECLARED).changes
+    assert max(change.p for change in among if change.model == "m0") == pytest.approx(0.124, abs=1e-3)
+    assert not any(change.verdict == "worse" for change in among)
+
+
+def test_one_seed_is_tested_by_the_halves_that_face_each_other():
+    """10 [9, 13] against 14 [11, 15]: error = hypot(3, 3) / 1.96 = 2.165, z = 4 / 2.165, p = 0.0646."""
+    a = one("fid", Measurement(metric="fid", value=10, low=9, high=13, n=9))
+    b = one("fid", Measurement(metric="fid", value=14, low=11, high=15, n=9), code="second")
+    (change,) = compare([a], [b], DECLARED).changes
+    assert change.p == pytest.approx(0.0646, abs=1e-3)
+    assert (change.low, change.high) == (pytest.approx(4 - 4.243, abs=1e-3), pytest.approx(4 + 4.243, abs=1e-3))
+    assert change.method == "z from the intervals"
+
+
+def test_three_seeds_trained_anew_are_tested_by_their_spread():
+    before = [one("fid", value, 0.01, seed) for seed, value in enumerate((10, 20, 30))]
+    after = [one("fid", value, 0.01, seed, code="second") for seed, value in enumerate((20, 30, 40))]
+    (change,) = compare(before, after, DECLARED).changes
+    assert (change.before, change.after, change.seeds) == (20, 30, 3)
+    assert change.method == "Welch over seeds (3, 3)"
+    assert change.verdict == "within noise", "ten apart with a spread of ten"
+
+
+def test_the_same_weights_are_tested_without_the_spread_of_the_training():
+    before = [one("fid", value, 0.01, seed) for seed, value in enumerate((10, 20, 30))]
+    after = [
+        msgspec.structs.replace(one("fid", value, 0.01, seed, code="second"), model=before[seed].model)
+        for seed, value in enumerate((20, 30, 40))
+    ]
+    (change,) = compare(before, after, DECLARED).changes
+    assert (change.verdict, change.method) == ("worse", "z from the intervals")
+
+
+def test_five_seeds_count_in_pairs():
+    rng = np.random.default_rng(0)
+    base = 100 * rng.normal(size=5)
+    before = [one("kid", value, 0.01, seed) for seed, value in enumerate(base)]
+    after = [one("kid", v + 20 + rng.normal(), 0.01, s, code="second") for s, v in enumerate(base)]
+    (change,) = compare(before, after, DECLARED).changes
+    assert (change.verdict, change.method) == ("worse", "pairs of seeds (5)")
+
+
+def test_images_count_in_pairs():
+    """Per-image nats that differ by 0.1 +- 0.01 where the images differ by 30: only pairs can see it."""
+    rng = np.random.default_rng(1)
+    nats = -100 + 30 * rng.normal(size=100)
+    worse = nats - 0.1 - 0.01 * rng.normal(size=100)
+    sides = []
+    for values, code in ((nats, "a"), (worse, "b")):
+        mean, half = float(values.mean()), 6.0
+        measurement = Measurement(metric="nats", value=mean, low=mean - half, high=mean + half, n=100, kind="exact")
+        sides.append(one("nats", measurement, code=code, per_image={"nats": list(values)}))
+    (change,) = compare([sides[0]], [sides[1]], DECLARED, threshold=0.0).changes
+    assert (change.verdict, change.method) == ("worse", "pairs of images (100)")
+    assert change.difference == pytest.approx(-0.1, abs=0.01)
+    unpaired = msgspec.structs.replace(sides[1], per_image={})
+    assert verdict([sides[0]], [unpaired], threshold=0.0) == "within noise"
+
+
+def test_speed_is_never_compared_across_hardware():
+    other = {**synthetic.MACHINE, "cpu": "Another CPU"}
+    a = one("seconds_per_image", 0.1, 0.001)
+    slower = one("seconds_per_image", 0.9, 0.001, code="second")
+    elsewhere = one("seconds_per_image", 0.9, 0.001, code="second", environment=other)
+    assert verdict([a], [slower]) == "worse"
+    found = compare([a], [elsewhere], DECLARED)
+    assert (found.changes, found.failed) == ((), False)
+    assert "speed is never compared across hardware: before on Example CPU" in found.notes[0]
+    assert "Another CPU" in found.notes[0]
+    assert verdict([one("fid", 1, 0.1)], [one("fid", 9, 0.1, environment=other)]) == "worse", "quality is"
+
+
+def test_what_one_side_lacks_is_listed():
+    found = compare(
+        [one(label="vae"), one(label="gan")], [one(label="vae", code="b"), one(label="ddpm", code="b")], DECLARED
+    )
+    assert (found.only_before, found.only_after) == (("gan on digits",), ("ddpm on digits",))
+    assert [change.model for change in found.changes] == ["vae"]
+    found = compare([one("fid")], [one("kid", code="b")], DECLARED)
+    assert found.notes == ("fid: only before", "kid: only after")
+
+
+def test_other_data_other_kinds_other_protocols_are_not_compared():
+    other = msgspec.structs.replace(synthetic.digits(), checksums={"test": synthetic.digest("another")})
+    assert "the data differ" in compare([one()], [one(dataset=other)], DECLARED).notes[0]
+    kinds = [one("nats", number("nats", -9, kind=kind)) for kind in ("exact", "elbo")]
+    assert "another kind" in compare(kinds[:1], kinds[1:], DECLARED).notes[0]
+    protocols = [one("fid", number("fid", 9, protocol=p)) for p in ("digitnet,n=1000", "digitnet,n=500")]
+    assert compare(protocols[:1], protocols[1:], DECLARED).changes == ()
+
+
+def test_another_recipe_matches_where_it_leaves_no_choice():
+    def trained(steps, value, code):
+        made = one("fid", value, 0.1, code=code)
+        recipe = {"steps": steps, "batch_size": 128}
+        return msgspec.structs.replace(made, model=msgspec.structs.replace(made.model, recipe=recipe))
+
+    found = compare([trained(100, 9, "a")], [trained(200, 5, "b")], DECLARED)
+    assert [change.verdict for change in found.changes] == ["better"]
+    assert "recipe differs" in found.notes[0]
+    assert verdict([trained(100, 9, "a")], [trained(100, 9, "b"), trained(200, 5, "b")]) == "equal"
+    found = compare([trained(50, 9, "a")], [trained(100, 9, "b"), trained(200, 5, "b")], DECLARED)
+    assert (found.changes, len(found.only_before), len(found.only_after)) == ((), 1, 2)
+
+
+def test_a_number_that_became_invalid_fails():
+    broken = Measurement(metric="fid", status="invalid", reason="the loss was not finite")
+    found = compare([one()], [one("fid", broken, code="b")], DECLARED)
+    assert (found.changes[0].verdict, found.changes[0].reason) == ("lost", "the loss was not finite")
+    assert found.failed
+    gone = Measurement(metric="fid", status="unavailable", reason="no weights")
+    found = compare([one()], [one("fid", gone, code="b")], DECLARED)
+    assert not found.failed
+    assert found.notes == ("vae on digits: fid has no number after: no weights",)
+
+
+def test_only_seeds_that_both_have_are_compared():
+    before = [one("fid", 10.0, 0.1, seed) for seed in (0, 1)]
+    after = [one("fid", 10.0, 0.1, 0, code="b"), one("fid", 99.0, 0.1, 7, code="b")]
+    (change,) = compare(before, after, DECLARED).changes
+    assert (change.verdict, change.seeds) == ("equal", 1)
+    found = compare([one("fid", 10.0, 0.1, 0)], [one("fid", 10.0, 0.1, 5, code="b")], DECLARED)
+    assert "no training seed in common" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"metrics": ["fdi"]}, "no record has the metric 'fdi'; there are fid"),
+        ({"threshold": -1.0}, "threshold is -1"),
+        ({"thresholds": {"fid": float("nan")}}, "threshold of fid is nan"),
+    ],
+)
+def test_bad_input_is_refused(more, sentence):
+    with pytest.raises(Refused, match=sentence):
+        compare([one()], [one()], DECLARED, **more)
+
+
+# ------------------------------------------------------------------------------------------------ where records are
+
+
+@pytest.fixture
+def folders(tmp_path):
+    synthetic.write(tmp_path / "before", one("fid", 10.0, 0.1))
+    synthetic.write(tmp_path / "after", one("fid", 20.0, 0.1, code="b"))
+    return tmp_path
+
+
+def git(folder, *arguments):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(folders, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folders)
+    (folders / "before" / "link.json").symlink_to(folders / "after")
+    (folders / "before" / "report.json").write_text('[{"metric": "fid"}]')
+    (folders / "before" / "other.json").write_text('{"name": "no record"}')
+    git(folders, "init", "-q")
+    git(folders, "add", "before")
+    git(folders, "commit", "-q", "-m", "Before")
+    return folders
+
+
+def test_records_come_from_files_folders_and_commits(repository):
+    expected = [one("fid", 10.0, 0.1)]
+    assert recordsets.load(str(repository / "before")) == expected
+    assert recordsets.load(str(next((repository / "before").glob("[0-9a-f]*.json")))) == expected
+    assert recordsets.load("main:before") == recordsets.load("HEAD:before/") == expected
+    assert recordsets.load(f"main:before/{expected[0].key}.json") == expected
+    (repository / "inner").mkdir()
+    (repository / "before").rename(repository / "gone")
+    assert recordsets.load("main:before") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere", "nothing at nowhere"),
+        ("--output=x:before", "no name of a commit"),
+        ("main..main:before", "no name of a commit"),
+        ("main;touch x:before", "no name of a commit"),
+        ("main:../before", "no path inside"),
+        ("main:/before", "no path inside"),
+        ("main:", "no path inside"),
+        ("missing:before", "no commit of this repository"),
+        ("main:after", "no records at main:after"),
+        ("main:*", "no records"),
+    ],
+)
+def test_what_is_no_set_of_records_is_refused(repository, name, sentence):
+    with pytest.raises(Refused, match=sentence):
+        recordsets.load(name)
+
+
+def test_an_invalid_record_is_refused(repository):
+    (repository / "before" / "broken.json").write_text('{"measurements": {}, "model": 3}')
+    with pytest.raises(Refused, match=r"broken\.json is not a valid record"):
+        recordsets.load("before")
+    (repository / "before" / "broken.json").write_text("{")
+    with pytest.raises(Refused, match=r"broken\.json is not a valid record"):
+        recordsets.load("before")
+    git(repository, "add", "before")
+    git(repository, "commit", "-q", "-m", "Broken")
+    with pytest.raises(Refused, match=r"HEAD:before/broken\.json is not a valid record"):
+        recordsets.load("HEAD:before")
+    (repository / "before" / "broken.json").write_text("[" * 100_000)
+    recordsets.load("before")
+    (repository / "before" / "broken.json").write_bytes(b" " * (5 * 2**20))
+    with pytest.raises(Refused, match="a record has at most"):
+        recordsets.load("before")
+
+
+def test_two_contents_of_one_key_are_refused(folders):
+    twin = msgspec.structs.replace(one("fid", 10.0, 0.1), created="2026-05-05T00:00:00Z")
+    (folders / "before" / "twin.json").write_bytes(encode(twin))
+    with pytest.raises(Refused, match="two different records with the key"):
+        recordsets.load(str(folders / "before"))
+
+
+# ------------------------------------------------------------------------------------------------ the verb
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
+
+
+def test_exit_codes(repository):
+    assert call("before", "before").exit_code == 0
+    worse = call("main:before", "after")
+    assert worse.exit_code == 1
+    assert "1 numbers of 1 rows compared: 1 worse" in worse.output
+    assert call("after", "main:before").exit_code == 0
+    assert call("main:before", "after", "--threshold", "2").exit_code == 0
+    assert call("main:before", "after", "--threshold", "2", "--threshold", "fid=0.5").exit_code == 1
+    assert call("main:before", "after", "--metric", "recall").exit_code == 2
+    assert call("main:before", "nowhere").exit_code == 2
+    assert call("main:before", "after", "--threshold", "fid").exit_code == 2
+
+
+def test_json_holds_everything(repository):
+    found = call("main:before", "after", "--json")
+    content = json.loads(found.output)
+    assert found.exit_code == 1
+    assert content["failed"] is True
+    (change,) = content["changes"]
+    assert (change["metric"], change["before"], change["after"], change["relative"]) == ("fid", 10.0, 20.0, 1.0)
+
+
+def test_names_from_records_cannot_speak_to_the_terminal(folders):
+    bad = one("fid", 20.0, 0.1, label="vae\x1b[31m\u202e", code="b")
+    synthetic.write(folders / "after", bad)
+    output = call(folders / "before", folders / "after", "--all").output
+    assert not set(output) & set("\x1b\u202e")
+
+
+def test_the_comparison_needs_no_torch():
+    code = "import sys, genbench.compare, genbench.recordsets; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
