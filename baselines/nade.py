@@ -10,6 +10,14 @@ phi(x) = (1, x / (L - 1)),
 so that all D conditionals cost no more than one pass over the weights. For two levels V_d has one row: the Bernoulli
 of the paper.
 
+With M > 0 further hidden layers it is the deep NADE, for which h_d is only the first of them; s(u) = u g(u):
+
+    h1_d = s(e_d + V_d s(a_d)),    h(l+1)_d = h(l)_d + s(U_l h(l)_d + u_l),    softmax(b_d + E O h(M)_d).
+
+e_d is all that is free to differ from place to place, next to b_d. O has few outputs, the rank; E turns them into L
+logits. It starts as cosines over the levels, E_xr = 2 cos(pi r x / (L - 1)) for r = 1 .. rank, so that neighbouring
+levels share what is learnt: a thousand images hold too few examples of each level to learn all of them apart.
+
 The weights are tied over translations, as in a convolution: F hidden units sit at every place of the pixel grid (and
 around it), W_d touches only those in a k x k window around pixel d, and V_d reads only those; both depend on the unit
 and on where it lies relative to d. The constant in phi tells a unit how much of its window has passed.
@@ -20,11 +28,13 @@ conditionals share most of their hidden state, so that little is lost.
 
 Deviations from the paper: the ties, because an untied machine has to learn a shape anew at each place (Uria and
 others, 2016, have a convolutional NADE of another kind); that estimate; Adam for stochastic gradient descent;
-categorical conditionals for more than two levels. Beyond 32 levels V_d h_d has 32 entries, which one matrix that all
-values share turns into L logits.
+categorical conditionals for more than two levels, through E (also without further layers) where the rank is below L;
+in the deep machine one order of the values, the raster's, where the paper trains on all orders, its layers after the
+first residual, and e_d.
 
 References: The neural autoregressive distribution estimator (Larochelle and Murray, 2011); Neural autoregressive
-distribution estimation (Uria, Côté, Gregor, Murray and Larochelle, 2016).
+distribution estimation (Uria, Côté, Gregor, Murray and Larochelle, 2016); A deep and tractable density estimator (Uria,
+Murray and Larochelle, 2014).
 """
 
 from __future__ import annotations
@@ -41,14 +51,15 @@ from genbench.images import to_unit
 from genbench.noise import State, Streams, categorical, fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
-_RANK = 32  # rows of V_d, at most
-
 
 @dataclass(frozen=True, kw_only=True)
 class NADEConfig:
     features: int = 32  # F, hidden units at each place
     window: int = 7  # k, odd
     stride: int  # S
+    layers: int = 0  # M, hidden layers beyond the tied one
+    width: int = 128  # units in each of them
+    rank: int = 32  # numbers, at most, that E turns into the logits of more levels than that
     dropout: float = 0.0  # of the hidden units, in training
     learning_rate: float = 3e-2
 
@@ -59,7 +70,9 @@ class NADEConfig:
         if size <= 4:
             return cls(window=5, stride=stride)
         if size <= 8:
-            return cls(window=9, stride=stride, dropout=0.5)
+            return cls(
+                features=24, window=7, stride=max(1, stride // 2), layers=2, rank=6, dropout=0.2, learning_rate=4e-3
+            )
         return cls(stride=stride)
 
 
@@ -78,16 +91,30 @@ class NADE(Model):
         super().__init__(data, config)
         if config.stride < 1 or config.window % 2 == 0:
             raise Refused(f"NADE: stride={config.stride} must be at least 1, window={config.window} odd")
+        if config.layers < 0 or config.rank < 1:
+            raise Refused(f"NADE: layers={config.layers} must be at least 0, rank={config.rank} at least 1")
         assert data.levels is not None
-        self.levels, channels, k = data.levels, data.shape[0], config.window
-        outputs = 1 if self.levels == 2 else min(self.levels, _RANK)
+        self.levels, channels, k, width = data.levels, data.shape[0], config.window, config.width
+        rank = 1 if self.levels == 2 else min(self.levels, config.rank)
+        # What V_d reads goes through further layers, or is small at the start: then p(x) is about the product of b's.
+        outputs, scale = (width, 1.0) if config.layers else (rank, 0.3)
         self.w = nn.Parameter(torch.randn(2, channels, k, k, config.features) * 0.3)
-        self.v = nn.Parameter(torch.randn(k, k, config.features, channels, outputs) * 0.3 / (k * config.features**0.5))
+        self.v = nn.Parameter(
+            torch.randn(k, k, config.features, channels, outputs) * scale / (k * config.features**0.5)
+        )
         self.c = nn.Parameter(torch.zeros(config.features))
         self.b = nn.Parameter(torch.zeros(data.dim, 1 if self.levels == 2 else self.levels))
-        self.expand = nn.Linear(_RANK, self.levels, bias=False) if self.levels > _RANK else nn.Identity()
+        self.expand = nn.Linear(rank, self.levels, bias=False) if 1 < rank < self.levels else nn.Identity()
+        self.e = nn.Parameter(torch.zeros(data.dim, width)) if config.layers else None
+        self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(config.layers - 1))
+        self.exit = nn.Linear(width, rank, bias=False) if config.layers else nn.Identity()
         with torch.no_grad():
             self.w[0] *= 0.3  # the constants of a whole window add up
+            if isinstance(self.expand, nn.Linear):
+                angle = math.pi * torch.arange(self.levels)[:, None] / (self.levels - 1)
+                self.expand.weight.copy_(2.0 * torch.cos(angle * torch.arange(1, rank + 1)))
+            if isinstance(self.exit, nn.Linear):
+                self.exit.weight *= 0.1
         for name, table in self._geometry().items():
             self.register_buffer(name, table, persistent=False)
 
@@ -129,7 +156,7 @@ class NADE(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
-        steps = 2000 if max(data.shape[1:]) <= 8 else 12_000
+        steps = 2600 if 4 < max(data.shape[1:]) <= 8 else 2000 if max(data.shape[1:]) <= 4 else 12_000
         return Recipe(steps=steps, batch_size=50, schedule="cosine", warmup=50, ema=0.998)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -142,9 +169,9 @@ class NADE(Model):
 
     @torch.no_grad()
     def _base_rates(self, x: Tensor) -> None:
-        """b starts at the marginals' log odds (add one), which leaves only the dependences to be learnt."""
+        """b starts at the marginals' log odds (add 2 / L), which leaves only the dependences to be learnt."""
         values = self._raster(x)
-        counts = torch.stack([1.0 + (values == level).sum(dim=0) for level in range(self.levels)], dim=1)
+        counts = torch.stack([2.0 / self.levels + (values == level).sum(dim=0) for level in range(self.levels)], dim=1)
         rates = torch.log(counts / counts.sum(dim=1, keepdim=True))
         self.b.copy_(rates[:, 1:] - rates[:, :1] if self.levels == 2 else rates)
 
@@ -152,9 +179,21 @@ class NADE(Model):
         """`(n, C, H, W)` to the values in their order, `(n, D)`."""
         return x.permute(0, 2, 3, 1).flatten(1)
 
-    def _logits(self, output: Tensor, b: Tensor) -> Tensor:
-        """V_d h_d and b_d to the logits of all levels, `(..., L)`."""
-        logits = self.expand(output) + b
+    def _hidden(self, a: Tensor) -> Tensor:
+        """h_d from a_d."""
+        return F.silu(a) if self.config.layers else torch.sigmoid(a)
+
+    def _drop(self, h: Tensor) -> Tensor:
+        return F.dropout(h, self.config.dropout, self.training)
+
+    def _logits(self, read: Tensor, d: Tensor) -> Tensor:
+        """V_d h_d of the values d, int64 `(...)`, to the logits of all levels, `(..., L)`."""
+        if self.e is not None:
+            h = self._drop(F.silu(read + self.e[d]))
+            for layer in self.deeper:
+                h = h + self._drop(F.silu(layer(h)))
+            read = self.exit(h)
+        logits = self.expand(read) + self.b[d]
         return F.pad(logits, (1, 0)) if self.levels == 2 else logits
 
     def _nats(self, logits: Tensor, x: Tensor) -> Tensor:
@@ -183,10 +222,9 @@ class NADE(Model):
         w = F.pad(self.w.flatten(1, 3), (0, 0, 0, 1))[:, self.entry].flatten(2)
         constant = self.c.repeat(k * k) + self.seen @ w[0]
         a = constant[d] + (near * self.seen[d]) @ w[1]
-        h = F.dropout(torch.sigmoid(a), self.config.dropout, self.training)
-        output = (h @ self.v.flatten(0, 2).flatten(1)).unflatten(2, (channels, -1))
-        own = (d % channels)[:, :, None, None].expand(-1, -1, 1, output.shape[-1])
-        logits = self._logits(output.gather(2, own)[:, :, 0], self.b[d])
+        read = (self._drop(self._hidden(a)) @ self.v.flatten(0, 2).flatten(1)).unflatten(2, (channels, -1))
+        own = (d % channels)[:, :, None, None].expand(-1, -1, 1, read.shape[-1])
+        logits = self._logits(read.gather(2, own)[:, :, 0], d)
         chosen = self._raster(x).gather(1, d)
         return stride * torch.where(inside, self._nats(logits, chosen), 0.0).sum(dim=1)
 
@@ -201,9 +239,9 @@ class NADE(Model):
         row, column = divmod(d // channels, width)
         return a[:, row : row + k, column : column + k]
 
-    def _read(self, window: Tensor, channel: int, b: Tensor) -> Tensor:
-        """The logits of a value of this channel, `(n, L)`, from the units around it."""
-        return self._logits(torch.sigmoid(window).flatten(1) @ self.v[:, :, :, channel].flatten(0, 2), b)
+    def _read(self, window: Tensor, channel: int, d: Tensor) -> Tensor:
+        """The logits of value d, int64 `(1,)`, of this channel from the units around it, `(n, L)`."""
+        return self._logits(self._hidden(window).flatten(1) @ self.v[:, :, :, channel].flatten(0, 2), d)
 
     def _change(self, channel: int, x: Tensor) -> Tensor:
         """What a value of this channel adds to the units around it, `(n, k, k, F)`."""
@@ -212,7 +250,7 @@ class NADE(Model):
 
     def _conditional(self, a: Tensor, d: int) -> Tensor:
         """The logits of p(x_d | x_<d), `(n, L)`."""
-        return self._read(self._window(a, d), d % self.data.shape[0], self.b[d])
+        return self._read(self._window(a, d), d % self.data.shape[0], torch.tensor([d], device=a.device))
 
     def _absorb(self, a: Tensor, d: int, x: Tensor) -> None:
         """a_(d+1) from a_d, in place."""
@@ -231,8 +269,7 @@ class NADE(Model):
         """
         values = []
         for channel, u in enumerate(uniform.unbind(dim=1)):
-            b = self.b.index_select(0, pixel * uniform.shape[1] + channel)
-            values.append(categorical(self._read(window, channel, b), u))
+            values.append(categorical(self._read(window, channel, pixel * uniform.shape[1] + channel), u))
             window = window + self._change(channel, values[-1])
         return torch.stack(values, dim=1).to(torch.uint8), window
 

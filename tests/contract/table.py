@@ -91,7 +91,7 @@ class Row:
 SMALL_DIFFUSION = {"width": 16, "timesteps": 50, "sampling_steps": 20}
 FEW_STEPS = {"timesteps": 100, "sampling_steps": 20, "hidden": 32}
 MODELS: dict[str, Row] = {
-    "nade": Row(images={"features": 8}),
+    "nade": Row(images={"features": 8, "layers": 2, "width": 16, "rank": 2}),
     "pixelcnn": Row(images={"width": 16, "blocks": 2}),
     "realnvp": Row(images={"width": 16}),
     "vae": Row(images={"hidden": 64, "importance_samples": 8}, points={"importance_samples": 8}, grid=81),
