@@ -5,9 +5,11 @@ Families differ in colour and in marker, and every point carries its name: a rea
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -169,14 +171,20 @@ def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]
     last = {"control": 1, "real data": 2}
     found: list[tuple[str, str]] = []
     for name in sorted(rows, key=lambda one: (last.get(one, 0), one)):
-        with svg.drawing():
-            figure = Figure(figsize=(16 / 72, 16 / 72), dpi=72)
-            axes = figure.add_axes((0, 0, 1, 1))
-            axes.axis("off")
-            axes.set(xlim=(-1, 1), ylim=(-1, 1))
-            axes.plot(0, 0, linestyle="none", **marker(rows[name], of_family))
-            found.append((name, svg.ornament(figure, f"{section.anchor}-m{len(found)}")))
+        found.append((name, _alone(tuple(marker(rows[name], of_family).items()))))
     return found
+
+
+@cache
+def _alone(style: tuple[tuple[str, Any], ...]) -> str:
+    """A marker as a small SVG; its names are made of its look, which no other entry of a legend shares."""
+    with svg.drawing():
+        figure = Figure(figsize=(16 / 72, 16 / 72), dpi=72)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.axis("off")
+        axes.set(xlim=(-1, 1), ylim=(-1, 1))
+        axes.plot(0, 0, linestyle="none", **dict(style))
+        return svg.ornament(figure, f"marker-{hashlib.sha256(repr(style).encode()).hexdigest()[:6]}")
 
 
 def marker(row: Row, of_family: dict[str, Mark]) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def scale(axes: Axes, side: Literal["x", "y"], column: Column, cells: Sequence[C
         decades = stop - start
         subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
         ruler.set_major_locator(LogLocator(subs=subs, numticks=12))
-        ruler.set_minor_locator(NullLocator() if decades > 5 else LogLocator(subs=tuple(range(2, 10)), numticks=50))
+        ruler.set_minor_locator(NullLocator() if decades > 3 else LogLocator(subs=tuple(range(2, 10)), numticks=50))
         ruler.set_minor_formatter(NullFormatter())
         ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
     else:

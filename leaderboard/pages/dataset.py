@@ -136,7 +136,7 @@ def panels(site: Site, section: Section) -> list[Drawn]:
         def draw(name: str, scatter: figures.Scatter = scatter, title: str = title) -> svg.Figure:
             return figures.draw(scatter, name, title, site.marks, lambda row: f"../{site.model(row.label)}")
 
-        facts = (title, site.marks, scatter.facts)
+        facts = (title, [site.marks.get(point.row.family) for point in scatter.drawn], scatter.facts)
         found.append(site.figure(site.figure_name(section, scatter.name), facts, draw, scatter.note))
     return found
 
@@ -151,7 +151,8 @@ def likelihood(site: Site, section: Section) -> Drawn | None:
     def draw(name: str) -> svg.Figure:
         return intervals.draw(shown, name, title, site.marks, lambda row: f"../{site.model(row.label)}")
 
-    return site.figure(site.figure_name(section, "likelihood"), (title, site.marks, shown.facts), draw, shown.note)
+    facts = (title, [site.marks.get(row.family) for row, _ in shown.rows], shown.facts)
+    return site.figure(site.figure_name(section, "likelihood"), facts, draw, shown.note)
 
 
 def least(site: Site, row: Row) -> Trust:

@@ -11,7 +11,7 @@ from leaderboard.site import Page, Site
 from leaderboard.table import Row, Section
 
 NEWEST = 8
-LINES = 40  # of a dataset's table; the whole stands on the dataset's page
+LINES = 30  # of a dataset's table; the whole stands on the dataset's page
 
 
 def pages(site: Site) -> Iterator[Page]:
