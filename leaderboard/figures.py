@@ -169,10 +169,8 @@ def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]
     for row in section.rows:
         rows.setdefault({"reference": "real data", "control": "control"}.get(row.group, row.family), row)
     last = {"control": 1, "real data": 2}
-    found: list[tuple[str, str]] = []
-    for name in sorted(rows, key=lambda one: (last.get(one, 0), one)):
-        found.append((name, _alone(tuple(marker(rows[name], of_family).items()))))
-    return found
+    names = sorted(rows, key=lambda one: (last.get(one, 0), one))
+    return [(name, _alone(tuple(marker(rows[name], of_family).items()))) for name in names]
 
 
 @cache
