@@ -525,16 +525,14 @@ def export(
     as_json: bool,
 ) -> None:
     """Write a MODEL as an ONNX graph that needs nothing of genbench: noise in, images out, any batch size."""
-    from genbench.construct import build
+    from genbench.bench import Subject
     from genbench.construct import dataset as load_dataset
     from genbench.progress import Bar
     from genbench.speed.export import STAGES
     from genbench.speed.export import export as write_graph
-    from genbench.store import load
 
-    built = build(model, load_dataset(dataset, root=data_root, download=download).spec, seed=seed)
-    if weights:
-        load(built, weights)
+    data = load_dataset(dataset, root=data_root, download=download)
+    built = Subject(label=model, data=data, data_name=dataset, weights=weights, seed=seed).built()
     path = out or Path(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-')}-{unit}.onnx")
     with Bar(f"export {model}", len(STAGES)) as bar:
         graph = write_graph(built, path, unit, say=lambda stage: bar.to(STAGES.index(stage), stage))
@@ -709,6 +707,71 @@ def _threshold(text: str) -> tuple[str, float]:
         return name, float(number)
     except ValueError:
         raise Refused(f"--threshold {text!r} is no share; write 0.05, or fid=0.1 for one metric") from None
+
+
+@main.command(epilog=_example("genbench reproduce leaderboard/records/ring8/realnvp/0123456789abcdef.json"))
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Keep what is made here; without, nothing is kept.")
+@click.option("--device", help="Instead of the kind of device that the record was made on.")
+@click.option("--dataset", help="The data, where a record does not say where it lies: folder:PATH.")
+@click.option("--trust-code", is_flag=True, help="Run code that the record names and no catalog does.")
+@_root
+@_download
+@_as_json
+def reproduce(
+    record: Path,
+    out: Path | None,
+    device: str | None,
+    dataset: str | None,
+    trust_code: bool,
+    data_root: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Run the cell of a RECORD again, from the record alone, and say whether it agrees; exit code 1 if it does not.
+
+    Bit by bit on the same class of machine and with the same code, within the intervals elsewhere.
+    """
+    import tempfile
+
+    from genbench.record import read
+    from leaderboard.check import faults, latest
+
+    one = read(record)
+    if wrong := faults(one, latest()):
+        raise Refused(f"{record.name} cannot be: {wrong[0]}")
+    from genbench.reproduce import reproduce as run_again
+    from genbench.store import Store
+
+    if device:
+        _check_device(device)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = run_again(
+            one,
+            Store(out or scratch),
+            trust_code=trust_code,
+            device=device,
+            dataset=dataset,
+            root=str(data_root) if data_root else None,
+            download=download,
+            say=lambda line: click.echo(line, err=True),
+        )
+    if as_json:
+        rows = [{"name": r.name, "recorded": r.recorded, "again": r.again, "agrees": r.agrees} for r in found.rows]
+        content = {"record": one.key, "agrees": found.agrees, "bitwise": found.bitwise, "differs": list(found.differs)}
+        click.echo(json.dumps({**content, "rows": rows}, indent=1))
+    else:
+        words = {True: "yes", False: "NO", None: "not compared"}
+        _show(
+            ["measurement", "recorded", "again", "agrees"],
+            [[row.name, row.recorded, row.again, words[row.agrees]] for row in found.rows],
+        )
+        for reason in found.differs:
+            click.echo(f"Not bit by bit, within intervals: {reason}.")
+        how = "bit by bit" if found.bitwise else "within the intervals"
+        click.echo(f"{one.key} {'agrees' if found.agrees else 'DOES NOT AGREE'} {how}.")
+    if not found.agrees:
+        sys.exit(1)
 
 
 @main.command(epilog=_example("genbench doctor --json"))

@@ -1,8 +1,10 @@
 """Exported graphs: checked, described, of any batch size, at home in a bare onnxruntime, equal to eager."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -25,18 +27,7 @@ from genbench.train import train
 from tests.contract.table import MODELS
 from tests.speed.toys import SPEC, Drawing, Folded, OneShot, Points, Unfolded, toy
 
-# What a user needs to draw images from an exported sampler; printed in the README.
-SCRIPT = """
-import json, sys
-import numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-facts = session.get_modelmeta().custom_metadata_map
-random, n = np.random.default_rng(0), 16
-laws = {"normal": random.standard_normal, "uniform": lambda size: random.uniform(1e-7, 1.0, size)}
-noise = {i["name"]: laws[i["law"]]([n if s == "n" else s for s in i["shape"]]).astype(np.float32)
-         for i in json.loads(facts["genbench.inputs"])}
-np.save(sys.argv[2], session.run(None, noise)[0])
-"""
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +153,9 @@ def test_the_file_runs_where_there_is_no_genbench(tmp_path):
     export(toy(Folded), tmp_path / "toy.onnx", say=said.append)
     assert said == list(STAGES)
     onnx.checker.check_model(tmp_path / "toy.onnx", full_check=True)
-    assert len(SCRIPT.strip().splitlines()) <= 10
-    command = [sys.executable, "-c", SCRIPT, "toy.onnx", "images.npy"]
+    (script,) = (part for part in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S) if "onnx" in part)
+    assert len([line for line in script.splitlines() if line.strip()]) <= 11
+    command = [sys.executable, "-c", script, "toy.onnx", "images.npy"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     images = np.load(tmp_path / "images.npy")
     assert (images.shape, images.dtype) == ((16, 1, 4, 4), np.uint8)
@@ -193,6 +185,7 @@ def test_the_command_writes_given_weights(tmp_path):
         (["gan", "--dataset", "digits", "--unit", "log_prob"], "defines no likelihood"),
         (["rbm", "--dataset", "digits"], "binary"),
         (["ddpm[ddim-21]", "--dataset", "digits"], "did you mean ddim-2"),
+        (["ddpm[ddim-20,sampling_steps=5]", "--dataset", "digits"], "means sampling_steps=20, not 5"),
         (["nothing", "--dataset", "digits"], "nothing"),
     ],
 )
