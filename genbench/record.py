@@ -267,6 +267,10 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> None:
 
 def read(path: Path) -> Record:
     """Reads one record file."""
-    if path.stat().st_size > MAX_BYTES:
-        raise Refused(f"{path.name} has more than {MAX_BYTES:,} bytes, more than a record can have")
-    return decode(path.read_bytes(), path.name)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Refused(f"{path.name} has more than {MAX_BYTES:,} bytes, more than a record can have")
+        data = path.read_bytes()
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return decode(data, path.name)

@@ -40,7 +40,7 @@ FLOORS = {
         "recordsets",
     ],
     2: ["inputs", "evaluate", "lane"],
-    3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare"],
+    3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare", "reproduce"],
     4: ["cli"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -53,6 +53,8 @@ ALLOWED = {
     ("speed", "provenance"),
     ("bench", "plan"),
     ("bench", "run"),
+    ("reproduce", "plan"),
+    ("reproduce", "run"),
 }
 BASELINES_MAY = {"genbench.types", "genbench.noise", "genbench.images"}
 LEADERBOARD_MAY = {
