@@ -246,7 +246,7 @@ def _symbol(found: list[Token], index: int) -> bool:
     if name in _ENGLISH:
         return applied or (before.text in signs and _symbolic(after))
     if name in FUNCTIONS:
-        return applied or after.text in signs or _symbolic(after)
+        return applied or after.text in signs or after.kind == "number" or _symbolic(after)
     if re.fullmatch("d[fstuvxyz]", name):
         return "/" in (before.text, after.text)
     ended = after.text in signs | {")", ".", ",", ";", ""}

@@ -22,6 +22,7 @@ FUNCTIONS = frozenset({
     "diag", "Var", "var", "cov", "sg",
 })  # fmt: skip
 _LARGE = {"sum": "∑", "prod": "∏"}
+_WORDS_OF_MATHS = frozenset({"in", "oo", "softmax", "logit", "tanh"})
 _UNDER = frozenset({"sum", "prod", "mean", "min", "max", "sup"})  # what takes its index below, in a formula by itself
 _OPERATORS = {
     "-": "−", "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "~": "∼", "||": "∥", "+-": "±", "..": "…", "...": "…",
@@ -81,20 +82,58 @@ def formula(text: str, *, stacked: bool = False) -> str:
 
 
 def breakable(text: str, *, stacked: bool = False) -> str:
-    """A formula as several `<math>` elements, between which a line may end: before relations, sums and differences."""
+    """A formula as several `<math>` elements, between which a line may end: before relations, sums and differences.
+
+    Two words or more in a row are a remark beside the formula, and stay text.
+    """
     text = text.strip()
     found = tokens(text)
     pieces: list[str] = []
     start = depth = bars = 0
+    after = 0  # where a remark ends
     for index, token in enumerate(found):
+        if index < after:
+            continue
+        if depth == 0 and (stop := _remark(found, index)) > index + 1:
+            if text[start : token.start].strip():
+                pieces.append(formula(text[start : token.start], stacked=stacked))
+            space = "\u2003" if token.gap > 1 else " " if pieces else ""
+            pieces.append(f"{space}{escape(text[token.start : found[stop - 1].end], quote=False)} ")
+            start, after = found[stop - 1].end, stop
+            continue
         depth += (token.text in _OPEN) - (token.text in _CLOSE)
         bars += depth == 0 and token.text == "|"
         apart = token.gap > 0 and index + 1 < len(found) and found[index + 1].gap > 0
-        if index and depth == 0 and bars % 2 == 0 and (token.gap > 1 or (apart and token.text in _BREAKS)):
+        breaks = token.gap > 1 or (apart and token.text in _BREAKS)
+        if text[start : token.start].strip() and depth == 0 and bars % 2 == 0 and breaks:
             pieces.append(formula(text[start : token.start], stacked=stacked))
             pieces.append("\u2003" if token.gap > 1 else "")
             start = token.start
-    return "".join([*pieces, formula(text[start:], stacked=stacked)])
+    if text[start:].strip() or not pieces:
+        pieces.append(formula(text[start:], stacked=stacked))
+    return "".join(pieces).strip(" ")
+
+
+def _remark(found: list[Token], start: int) -> int:
+    """The index after the words that begin at one; no remark is shorter than two words."""
+    stop = start
+    words = 0
+    for index in range(start, len(found)):
+        token, after = found[index], found[index + 1] if index + 1 < len(found) else None
+        joint = after is not None and after.gap == 1 and _is_word(after) and words > 0
+        if _is_word(token) or (token.text == "a" and joint):
+            words += 1
+            stop = index + 1
+        elif not (token.text == "," and token.gap == 0 and joint):
+            break
+        if after is None or after.gap > 1 or (after.gap == 0 and after.text != ","):
+            break
+    return stop if words > 1 else start
+
+
+def _is_word(token: Token) -> bool:
+    short = len(token.text) < 2 or token.text in FUNCTIONS or token.text in GREEK or token.text in _WORDS_OF_MATHS
+    return token.kind == "name" and token.text.islower() and not short and not token.text[-1].isdigit()
 
 
 @dataclass(frozen=True, kw_only=True)

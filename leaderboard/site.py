@@ -77,7 +77,7 @@ class Site:
         self.navigation = navigation
         self.collection = collection
         self.records: tuple[Record, ...] = collection.records
-        self.sections: list[Section] = sections(collection.records)
+        self.sections: list[Section] = sections([one for one in self.records if one.model.family != "pathology"])
         self.families: list[str] = families(self.sections)
         self.marks = figures.marks(self.families)
         self.figure_keys: dict[str, str] = {}

@@ -85,6 +85,13 @@ def test_what_is_no_formula_is_refused(source: str) -> None:
         formula(source)
 
 
+def test_remarks_beside_a_formula_stay_text() -> None:
+    laid = breakable("a = b  the paper's bound, kept apart, for s < i, each a model of x")
+    assert re.sub(r'<math[^>]*alttext="([^"]*)".*?</math>', r"[\1]", laid) == (
+        "[a][= b]\u2003the paper's bound, kept apart, for [s][&lt; i,] each a model of [x]"
+    )
+
+
 def test_lines_break_before_relations_and_sums_but_not_in_brackets_or_bars() -> None:
     laid = breakable("log p(x | y) = |a - b|^2 - (c + d)  for s < i")
     assert re.findall('alttext="([^"]*)"', laid) == ["log p(x | y)", "= |a - b|^2", "- (c + d)", "for s", "&lt; i"]

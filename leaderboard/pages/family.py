@@ -21,7 +21,7 @@ LISTED = 40  # rows of one dataset in the table; the dataset's page has all
 _SIDES: dict[Literal["strong", "weak", "between"], str] = {
     "strong": "Strong in",
     "weak": "Weak in",
-    "between": "In between in",
+    "between": "Neither strong nor weak in",
 }
 
 
