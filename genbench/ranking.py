@@ -91,30 +91,42 @@ def tests(estimates: Sequence[Measured]) -> Tests:
     Independent estimates: Welch's test over the seeds, v = s_i^2 / S_i + s_j^2 / S_j with the degrees of freedom of
     Satterthwaite; of a single seed the half of the interval that faces the other estimate stands for its error,
     v = (m_i - l_i)^2 / z^2 + (u_j - m_j)^2 / z^2 for m_i > m_j. Pairs over images: v = s^2(a - b) / N, to which the
-    seeds' s^2 / S is added where there are several. Pairs over five seeds or more that both have: v = s^2(a - b) / S.
-    Every one is two-sided; of equal estimates without any error p is 1, of unequal ones 0.
+    seeds' s^2 / S is added where there are several; p is then at least that of Welch's test, so that a spread that two
+    degrees of freedom show too small by chance does not pass for precision. Pairs over five seeds or more that both
+    have: v = s^2(a - b) / S. All are two-sided; of equal estimates without any error p is 1, of unequal ones 0.
     References: The generalization of Student's problem when several different population variances are involved
     (Welch, 1947); Construction of confidence limits about effect measures: a general approach (Zou, Donner, 2008).
     """
-    from scipy.special import stdtr
-
     means = np.array([one.mean for one in estimates])
     down, up, df = (np.array(part) for part in zip(*map(_spread, estimates), strict=True))
     difference = means[:, None] - means[None, :]
     own = np.where(difference > 0, down[:, None], up[:, None])
     variance = own + own.T
+    freedom = _satterthwaite([(own, df[:, None]), (own.T, df[None, :])])
+    p = _two_sided(difference, variance, freedom)
+    groups: dict[Hashable, list[int]] = {}
+    for index, one in enumerate(estimates):
+        if one.paired_over is not None:
+            groups.setdefault(one.paired_over, []).append(index)
+    for kind, members in groups.items():
+        block = np.ix_(members, members)
+        variance[block], freedom[block] = _paired(kind, [estimates[index] for index in members])
+        several = np.array(
+            [len(estimates[index].values) > 1 and estimates[index].images is not None for index in members]
+        )
+        over_seeds = np.where(several[:, None] & several[None, :], p[block], 0.0)
+        p[block] = np.maximum(over_seeds, _two_sided(difference[block], variance[block], freedom[block]))
+    return Tests(difference=difference, error=np.sqrt(variance), df=freedom, p=p)
+
+
+def _two_sided(difference: np.ndarray, variance: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """P(|t_df| >= |d| / sqrt(v)); 1 for no difference and 0 for one, where there is no variance."""
+    from scipy.special import stdtr
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = _satterthwaite([(own, df[:, None]), (own.T, df[None, :])])
-        kinds: dict[Hashable, list[int]] = {}
-        for index, one in enumerate(estimates):
-            if one.paired_over is not None:
-                kinds.setdefault(one.paired_over, []).append(index)
-        for kind, members in kinds.items():
-            block = np.ix_(members, members)
-            variance[block], freedom[block] = _paired(kind, [estimates[index] for index in members])
-        error = np.sqrt(variance)
-        t = np.where(error > 0, np.abs(difference) / error, np.where(difference == 0, 0.0, math.inf))
-    return Tests(difference=difference, error=error, df=freedom, p=2 * stdtr(freedom, -t))
+        t = np.where(variance > 0, np.abs(difference) / np.sqrt(variance), np.where(difference == 0, 0.0, math.inf))
+    found: np.ndarray = 2 * stdtr(df, -t)
+    return found
 
 
 def _paired(kind: Hashable, estimates: list[Measured]) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +153,8 @@ def _satterthwaite(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """(sum v)^2 / sum (v^2 / df); infinite where no part has a variance."""
     total = sum(variance for variance, _ in parts)
     below = sum(np.square(variance) / df for variance, df in parts)
-    return np.where(below > 0, np.square(total) / below, math.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below > 0, np.square(total) / below, math.inf)
 
 
 def difference(a: Measured, b: Measured, level: float = LEVEL) -> Difference:

@@ -58,15 +58,26 @@ def _printed(cell: Cell) -> Text:
         return Text(cell.text, style="dim")
     text = Text(cell.text, style="bold" if cell.best else "")
     text.append(f"\n{cell.interval}", style="not bold dim")
+    if cell.rank:
+        text.append(f"\nrank {_places(cell.rank)}", style="not bold dim")
+    if cell.minimum is not None:
+        text.append(f"\nbest seed {cell.minimum:.4g}", style="not bold dim")
     if cell.kind_text:
         text.append(f"\n{cell.kind_text}", style="not bold dim")
     return text
+
+
+def _places(rank: tuple[int, int]) -> str:
+    first, last = rank
+    return f"{first}" if first == last else f"{first}–{last}"
 
 
 def _caption(section: Section) -> str:
     words = "Below each number its 95% interval"
     if any(row.seeds > 1 for row in section.rows):
         words += "; ×n: the mean of n training seeds with its t-interval"
+    if any(cell.rank for row in section.rows for cell in row.cells):
+        words += "; the ranks that pairwise tests leave open (Holm, 5%), among models with a number of the same kind"
     if any(cell.best for row in section.rows for cell in row.cells):
-        words += ". Bold: the best of its kind, and what its interval does not separate from it"
+        words += ". Bold: no model is significantly better"
     return f"{words}."

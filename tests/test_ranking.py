@@ -84,6 +84,18 @@ def test_the_spread_over_seeds_is_added_to_that_of_the_images():
     assert found.df[0, 1] == pytest.approx(total**2 / sum(v**2 / df for v, df in parts))
 
 
+def test_seeds_that_agree_by_chance_do_not_pass_for_precision():
+    """The spread over the seeds is a hundredth of that over the images: p stays at least that of the seeds alone."""
+    rng = np.random.default_rng(8)
+    images = rng.normal(size=(2, 50))
+    a, b = (0.0, 0.001, 0.002), (1.0, 1.003, 1.001)
+    welch = scipy_stats.ttest_ind(a, b, equal_var=False).pvalue
+    paired = ranking.tests([seeded(*v, images=x) for v, x in zip((a, b), images, strict=True)]).p[0, 1]
+    assert paired > 100 * welch, "here the images decide"
+    precise = ranking.tests([seeded(*v, images=1e-6 * x) for v, x in zip((a, b), images, strict=True)]).p[0, 1]
+    assert precise == pytest.approx(welch)
+
+
 def test_without_any_error_only_equal_numbers_are_equal():
     found = ranking.tests([lone(8.0, 8.0, 8.0), lone(8.0, 8.0, 8.0), lone(7.0, 7.0, 7.0)])
     assert found.p.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
