@@ -23,7 +23,7 @@ def pages(site: Site) -> Iterator[Page]:
         chosen=chosen,
         legend=legend(site, chosen) if chosen else [],
         panels=panels(site, chosen) if chosen else [],
-        tables=[(section, columns(section), lines(section)) for section in site.sections],
+        tables=[table(section) for section in site.sections],
         newest=[(one, site.row_of(one)) for one in site.newest[:NEWEST]],
     )
 
@@ -39,9 +39,18 @@ def headline(site: Site) -> Section | None:
     return max(site.sections, key=lambda section: drawn[section.anchor], default=None)
 
 
+def table(section: Section) -> tuple[Section, list[int], tuple[Row, ...], list[int]]:
+    """A dataset's section, the columns and rows that are shown of it, and the notes that these point to."""
+    shown, rows = columns(section), lines(section)
+    cells = [row.cells[index] for row in rows for index in shown]
+    numbers = {inner.note for cell in cells for inner in (cell, *(beside for _, beside in cell.beside))}
+    return section, shown, rows, sorted(number for number in numbers if number)
+
+
 def columns(section: Section) -> list[int]:
-    """The headline of each axis."""
-    return [index for axis in AXES if (index := section.headline(axis)) is not None]
+    """The headline of each axis, but that of reconstruction, which few models have."""
+    axes = [axis for axis in AXES if axis != "reconstruction"]
+    return [index for axis in axes if (index := section.headline(axis)) is not None]
 
 
 def lines(section: Section) -> tuple[Row, ...]:
