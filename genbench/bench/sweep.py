@@ -112,7 +112,11 @@ def sweep(
     steps: Sequence[int] | None = None,
     say: Say = lambda _: None,
 ) -> list[Record]:
-    """Measures the points of a curve, a record each; those that were measured before are not measured again."""
+    """Measures the points of a curve, a record each; those that were measured before are not measured again.
+
+    Their memory is left out: it hardly depends on the steps, and takes processes of its own.
+    """
+    terms = replace(terms, memory=False)
     found = points(subject.label, subject.configured(), subject.data.spec, steps)
     if not found:
         raise Refused(f"{subject.label} samples in none of {', '.join(map(str, steps or ()))} steps")
