@@ -50,15 +50,15 @@ def drawing(name: str, curve: Curve) -> Drawing | None:
         for step, value in sorted(points)
     ]
     scale = ", log scale" if log else ""
-    ends = f"from {_short(points[0][1])} at step {count(left)} to {_short(points[-1][1])} at step {count(right)}"
+    ends = f"from {short(points[0][1])} at step {count(left)} to {short(points[-1][1])} at step {count(right)}"
     return Drawing(
         name=plain(name, 60),
         path="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in _thinned(places)),
-        low=_short(low),
-        high=_short(high),
+        low=short(low),
+        high=short(high),
         first=count(left),
         last=count(right),
-        words=f"{plain(name, 60)}{scale}: {ends}; lowest {_short(low)}, highest {_short(high)}",
+        words=f"{plain(name, 60)}{scale}: {ends}; lowest {short(low)}, highest {short(high)}",
     )
 
 
@@ -76,7 +76,7 @@ def _thinned(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
     ]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three digits."""
     if value == 0 or not 1e-4 <= abs(value) < 1e5:
         return fixed(value, 0)

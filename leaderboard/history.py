@@ -17,10 +17,11 @@ from genbench.comparable import canonical
 from genbench.record import Axis, Measurement, Record
 from leaderboard import labels
 from leaderboard.columns import Column, Heading
+from leaderboard.curves import short
 from leaderboard.grouping import configuration, dataset, machine
 from leaderboard.standings import AXES
 from leaderboard.table import Section
-from leaderboard.typography import fixed, measured, plain
+from leaderboard.typography import measured, plain
 
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 552.0, 10.0, 210.0
 WIDTH, HEIGHT = 560, 240
@@ -147,8 +148,8 @@ def _chart(axis: Axis, place: str, points: list[tuple[Change, Value]]) -> Chart 
             _line(label, family, course, box) for ((label, family), course), box in zip(kept, boxes, strict=True)
         ),
         more=len(lines) - len(kept),
-        low=_ends(low, high)[0],
-        high=_ends(low, high)[1],
+        low=short(low),
+        high=short(high),
         since=points[0][0].record.created[:10],
         until=points[-1][0].record.created[:10],
     )
@@ -160,11 +161,6 @@ def _line(label: str, family: str, course: list[tuple[float, float, Value]], box
     path = "".join(f"{'L' if index else 'M'}{x:.1f} {y:.1f}" for index, (x, y, _) in enumerate(course))
     x, y = round(float(box[0]), 1), round(float(box[1] + box[3]) / 2, 1)
     return Line(label=label, family=family, path=path, words=words, x=x, y=y)
-
-
-def _ends(low: float, high: float) -> tuple[str, str]:
-    text, interval = measured(low, low, high) if high > low else (fixed(low, 3), "")
-    return (text, interval.rpartition(", ")[2].rstrip("]")) if interval else (text, text)
 
 
 def _value(one: Record, heading: Heading, replaced: Record | None) -> Value | None:

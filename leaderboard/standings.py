@@ -1,7 +1,7 @@
 """Where a row stands in the headline number of each axis, as measured: its rank interval among how many, in words.
 
-Only ranks that the tests leave open are used: a row is strong where it may be the first and is surely in the better
-half, weak where it is surely in the worse half. What lies between is said to lie between.
+A row is strong where all the places that the tests leave open are in the better half, weak where all are in the worse
+half. What lies between is said to lie between.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Standing:
         if self.cell.rank is None or not self.rivals:
             return "alone"
         first, last = self.cell.rank
-        if first == 1 and last <= max(1, self.among // 2):
+        if last <= self.among // 2:
             return "strong"
         return "weak" if first > (self.among + 1) // 2 else "between"
 

@@ -296,7 +296,8 @@ def test_a_family_page_says_where_it_stands_with_numbers_and_links(records: Coll
     [
         ((1, 2), 9, 8, "strong"),
         ((1, 5), 9, 8, "between"),
-        ((2, 3), 9, 8, "between"),
+        ((2, 3), 9, 8, "strong"),
+        ((2, 5), 9, 8, "between"),
         ((6, 9), 9, 8, "weak"),
         ((5, 9), 9, 8, "between"),
         ((2, 2), 2, 1, "weak"),
