@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from genbench.comparable import canonical, estimate, hardware, newest, training_seed
 from genbench.errors import Refused
-from genbench.ranking import difference, method, of_these_weights
+from genbench.ranking import Difference, difference, of_these_weights
 from genbench.record import Axis, Better, Measurement, Record
-from genbench.stats import LEVEL, Difference, holm
+from genbench.stats import LEVEL, holm
 
 THRESHOLD = 0.05
 Verdict = Literal["worse", "lost", "slightly worse", "better", "moved", "within noise", "equal"]
@@ -247,7 +247,7 @@ def _test(change: Change, good: list[list[tuple[Record, Measurement]]], found: _
     found.tested.append((
         replace(
             change, before=a.mean, after=b.mean, difference=test.mean, low=test.low, high=test.high,
-            relative=_relative(test.mean, a.mean), seeds=min(len(side) for side in good), method=method(a, b),
+            relative=_relative(test.mean, a.mean), seeds=min(len(side) for side in good), method=test.method,
         ),
         test,
     ))  # fmt: skip

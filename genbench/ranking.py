@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genbench.errors import Refused
-from genbench.stats import LEVEL, Difference, holm, normal_quantile, pareto_front, rank_intervals
+from genbench.stats import LEVEL, holm, normal_quantile, pareto_front, rank_intervals
 
 PAIRED_SEEDS = 5  # with fewer, pairs lose more in degrees of freedom than what seeds have in common can bring
 ALL_PAIRS = 200  # above, K (K - 1) / 2 tests of each column take too long
@@ -56,6 +56,17 @@ class Measured:
         if self.images is not None and len(self.images) > 1:
             return "images", self.image_set, len(self.images)
         return ("seeds", self.seeds) if len(self.seeds) >= PAIRED_SEEDS else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How two estimates differ: the mean, its interval, and the two-sided p value of "no difference"."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    method: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,17 +169,16 @@ def _satterthwaite(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 
 
 def difference(a: Measured, b: Measured, level: float = LEVEL) -> Difference:
-    """b - a with its interval and its p value, by the test that `tests` chooses; n counts images, or seeds."""
+    """b - a with its interval and its p value, by the test that `tests` chooses."""
     from scipy.special import stdtrit
 
     found = tests([a, b])
     mean, half = float(found.difference[1, 0]), float(found.error[1, 0])
     half *= float(stdtrit(found.df[1, 0], 0.5 + level / 2))
-    n = len(a.images) if method(a, b).startswith("pairs of images") and a.images is not None else len(a.seeds)
-    return Difference(mean=mean, low=mean - half, high=mean + half, p=float(found.p[1, 0]), n=n)
+    return Difference(mean=mean, low=mean - half, high=mean + half, p=float(found.p[1, 0]), method=_method(a, b))
 
 
-def method(a: Measured, b: Measured) -> str:
+def _method(a: Measured, b: Measured) -> str:
     """In words how `tests` compares two estimates."""
     several = len(a.seeds) > 1 or len(b.seeds) > 1
     if a.paired_over is not None and a.paired_over == b.paired_over:

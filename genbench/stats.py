@@ -1,4 +1,4 @@
-"""Intervals, paired tests, tie groups and Pareto fronts. No torch here.
+"""Intervals, Holm's correction, rank intervals, tie groups and Pareto fronts. No torch here.
 
 Symbols: n the number of observations, G the number of groups, T a statistic of the samples, T_g the same
 statistic without group g, v a variance, alpha = 1 - level.
@@ -58,17 +58,6 @@ class Estimate:
     n: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A mean of paired differences, its interval, and the two-sided p value of "no difference"."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    n: int
-
-
 def _numbers(x: Any, what: str, least: int) -> np.ndarray:
     array = np.asarray(x, dtype=np.float64)
     if array.ndim != 1:
@@ -90,13 +79,6 @@ def variance_interval(value: float, variance: float, df: float, method: str, lev
     """value +- t_df sqrt(variance), for an estimator whose variance is known in closed form."""
     half = _t_quantile(df, level) * math.sqrt(variance)
     return Interval(low=value - half, high=value + half, method=method)
-
-
-def _t_tail(t: float, df: float) -> float:
-    """P(|t_df| >= |t|)."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(df, -abs(t)))
 
 
 def normal_quantile(level: float = LEVEL) -> float:
@@ -234,19 +216,6 @@ def jackknife(
     return jackknife_interval(leave_group_out(fn, real, fake, groups, resample), level)
 
 
-def paired_difference(a: Any, b: Any, level: float = LEVEL) -> Difference:
-    """The mean of a - b over the same images or seeds, with the paired t test."""
-    first, second = _numbers(a, "the first of a pair", 2), _numbers(b, "the second of a pair", 2)
-    if len(first) != len(second):
-        raise Refused(f"a paired test needs equal lengths; it got {len(first)} and {len(second)}")
-    difference = first - second
-    interval = mean_interval(difference, level)
-    mean, n = float(difference.mean()), len(difference)
-    error = float(difference.std(ddof=1)) / math.sqrt(n)
-    p = _t_tail(mean / error, n - 1) if error > 0 else float(mean == 0.0)
-    return Difference(mean=mean, low=interval.low, high=interval.high, p=p, n=n)
-
-
 def holm(p: Any) -> np.ndarray:
     """Adjusted p values that bound the chance of any false rejection, `(m,)` in the order given.
 
@@ -261,36 +230,6 @@ def holm(p: Any) -> np.ndarray:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * values[order]))
     return adjusted
-
-
-def paired_p_values(samples: Sequence[Any]) -> np.ndarray:
-    """Pairwise paired t tests over K samples that share their images or seeds; Holm-adjusted, `(K, K)`."""
-    return _pairwise(len(samples), lambda i, j: paired_difference(samples[i], samples[j]).p)
-
-
-def independent_p_values(values: Any, errors: Any) -> np.ndarray:
-    """Pairwise z tests over K independent estimates with their standard errors; Holm-adjusted, `(K, K)`.
-
-    An upper bound on what a paired test would give where estimates share their reference images. Where the error is
-    itself estimated from a few seeds, `genbench.ranking.tests` has the degrees of freedom that this leaves out.
-    """
-    means, widths = _numbers(values, "the values", 1), _numbers(errors, "the standard errors", 1)
-    if len(means) != len(widths) or (widths < 0).any():
-        raise Refused("each value needs one standard error that is not negative")
-
-    def p(i: int, j: int) -> float:
-        difference, error = means[i] - means[j], math.hypot(widths[i], widths[j])
-        return math.erfc(abs(difference) / error / math.sqrt(2)) if error > 0 else float(difference == 0)
-
-    return _pairwise(len(means), p)
-
-
-def _pairwise(count: int, p: Callable[[int, int], float]) -> np.ndarray:
-    matrix = np.ones((count, count))
-    rows, columns = np.triu_indices(count, 1)
-    adjusted = holm([p(int(i), int(j)) for i, j in zip(rows, columns, strict=True)])
-    matrix[rows, columns] = matrix[columns, rows] = adjusted
-    return matrix
 
 
 def _scores(values: Any, p_values: np.ndarray, better: str) -> np.ndarray:
@@ -310,7 +249,7 @@ def rank_intervals(
     Best rank = 1 + the number that are significantly better; worst rank = K - the number significantly worse.
 
     Args:
-        p_values: `(K, K)`, adjusted; from `paired_p_values` or `independent_p_values`.
+        p_values: `(K, K)`, adjusted; from `genbench.ranking.tests`.
     """
     scores = _scores(values, p_values, better)
     separate = p_values < 1 - level

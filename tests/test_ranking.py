@@ -49,7 +49,7 @@ def test_lone_seeds_are_compared_by_their_intervals():
     """Symmetric intervals v +- 1.96 e: the z test. Asymmetric ones: the halves that face each other count."""
     z = stats.normal_quantile()
     found = ranking.tests([lone(0.0, -z * 0.3, z * 0.3), lone(1.0, 1 - z * 0.4, 1 + z * 0.4)])
-    assert found.p[0, 1] == pytest.approx(stats.independent_p_values([0, 1], [0.3, 0.4])[0, 1])
+    assert found.p[0, 1] == pytest.approx(2 * scipy_stats.norm.sf(2.0))
     found = ranking.tests([lone(0.0, -9.0, z * 0.3), lone(1.0, 1 - z * 0.4, 99.0)])
     assert found.p[0, 1] == pytest.approx(2 * scipy_stats.norm.sf(2.0))
     wide = ranking.tests([lone(0.0, -9.0, z * 0.3), lone(-1.0, -1 - z * 0.4, 99.0)])
@@ -84,16 +84,17 @@ def test_the_spread_over_seeds_is_added_to_that_of_the_images():
     assert found.df[0, 1] == pytest.approx(total**2 / sum(v**2 / df for v, df in parts))
 
 
-def test_seeds_that_agree_by_chance_do_not_pass_for_precision():
-    """The spread over the seeds is a hundredth of that over the images: p stays at least that of the seeds alone."""
+def test_images_lend_no_degrees_of_freedom_to_the_seeds():
+    """Seeds and images with a variance of 2/3 each: t = 10 / sqrt(4/3) with 4 + degrees would pass for p < 1e-5."""
     rng = np.random.default_rng(8)
-    images = rng.normal(size=(2, 50))
-    a, b = (0.0, 0.001, 0.002), (1.0, 1.003, 1.001)
-    welch = scipy_stats.ttest_ind(a, b, equal_var=False).pvalue
-    paired = ranking.tests([seeded(*v, images=x) for v, x in zip((a, b), images, strict=True)]).p[0, 1]
-    assert paired > 100 * welch, "here the images decide"
-    precise = ranking.tests([seeded(*v, images=1e-6 * x) for v, x in zip((a, b), images, strict=True)]).p[0, 1]
-    assert precise == pytest.approx(welch)
+    noise = rng.normal(size=50)
+    noise *= np.sqrt(2 / 3 * 50) / noise.std(ddof=1)
+    a, b = (0.0, 1.0, 2.0), (10.0, 11.0, 12.0)
+    found = ranking.tests([seeded(*a, images=np.zeros(50)), seeded(*b, images=noise)])
+    assert found.error[0, 1] ** 2 == pytest.approx(4 / 3)
+    assert 2 * scipy_stats.t.sf(10 / found.error[0, 1], found.df[0, 1]) < 1e-5
+    assert found.p[0, 1] == pytest.approx(scipy_stats.ttest_ind(a, b, equal_var=False).pvalue)
+    assert found.p[0, 1] > 1e-4
 
 
 def test_without_any_error_only_equal_numbers_are_equal():
@@ -117,6 +118,18 @@ def test_ranks_by_hand():
     estimates = [lone(v, v - 1, v + 1) for v in (9.0, 3.0, 4.3)]
     assert ranking.ranks(estimates, "lower") == [(3, 3), (1, 2), (1, 2)]
     assert ranking.ranks(estimates, "higher") == [(1, 1), (2, 3), (2, 3)]
+
+
+def test_pairs_separate_what_the_spread_of_the_images_hides():
+    """Two that differ by noise and one that is clearly worse, over the same images."""
+    rng = np.random.default_rng(9)
+    shared = 5 * rng.normal(size=400)
+    images = [shared + 0.5 * rng.normal(size=400) + shift for shift in (0.3, 0.0, 0.01)]
+    estimates = [lone(x.mean(), x.mean() - 0.5, x.mean() + 0.5, images=x) for x in images]
+    assert ranking.ranks(estimates, "lower") == [(3, 3), (1, 2), (1, 2)]
+    values, p = [x.mean() for x in images], ranking.tests(estimates).adjusted()
+    assert [set(group) for group in stats.tie_groups(values, p)] == [{1, 2}, {0}]
+    assert p[0, 1] < 1e-12 < scipy_stats.ttest_ind(images[0], images[1]).pvalue
 
 
 def test_joint_ranks_count_the_intervals_on_either_side():

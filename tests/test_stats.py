@@ -106,51 +106,11 @@ def test_intervals_are_clipped_to_a_range():
     assert stats.Interval(low=-2, high=-1, method="").clipped(0, 1).high == 0
 
 
-def test_paired_difference_is_the_paired_t_test():
-    rng = np.random.default_rng(4)
-    a = rng.normal(size=50)
-    b = a + 0.1 + 0.3 * rng.normal(size=50)
-    found, expected = stats.paired_difference(a, b), scipy_stats.ttest_rel(a, b)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-    assert found.mean == pytest.approx(a.mean() - b.mean())
-
-
-def test_paired_difference_without_any_noise():
-    a = np.arange(5.0)
-    assert stats.paired_difference(a, a).p == 1.0
-    assert stats.paired_difference(a, a + 1).p == 0.0
-
-
 def test_holm_by_hand():
     """Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.04; the last is raised to 0.06."""
     np.testing.assert_allclose(stats.holm([0.03, 0.01, 0.04, 0.02]), [0.06, 0.04, 0.06, 0.06])
     np.testing.assert_allclose(stats.holm([0.9, 0.8]), [1.0, 1.0])
     assert stats.holm([]).shape == (0,)
-
-
-def test_independent_p_values_are_z_tests():
-    matrix = stats.independent_p_values([0.0, 1.0], [0.3, 0.4])
-    assert matrix[0, 1] == matrix[1, 0] == pytest.approx(2 * scipy_stats.norm.sf(2.0))
-    np.testing.assert_array_equal(stats.independent_p_values([1.0, 1.0, 2.0], [0, 0, 0])[0], [1, 1, 0])
-
-
-def three_models():
-    """Two that differ by noise and one that is clearly worse, over the same images."""
-    rng = np.random.default_rng(5)
-    shared = 5 * rng.normal(size=400)
-    return [shared + 0.5 * rng.normal(size=400) + shift for shift in (0.3, 0.0, 0.01)]
-
-
-def test_rank_intervals_and_ties_of_paired_samples():
-    samples = three_models()
-    values, p = [x.mean() for x in samples], stats.paired_p_values(samples)
-    assert stats.rank_intervals(values, p) == [(3, 3), (1, 2), (1, 2)]
-    assert stats.rank_intervals(values, p, better="higher") == [(1, 1), (2, 3), (2, 3)]
-    assert [set(group) for group in stats.tie_groups(values, p)] == [{1, 2}, {0}]
-    # unpaired, the images' own spread hides the difference of the pair
-    unpaired = scipy_stats.ttest_ind(samples[0], samples[1]).pvalue
-    assert p[0, 1] < 1e-12 < unpaired
 
 
 def test_ties_are_not_transitive():
@@ -185,9 +145,7 @@ def test_pareto_front_against_brute_force():
         (lambda: stats.wilson(5, 4), "5 of 4"),
         (lambda: stats.wilson(0, 0), "n > 0"),
         (lambda: stats.groups_of(1), "at least 2 observations"),
-        (lambda: stats.paired_difference([1, 2, 3], [1, 2]), "equal lengths; it got 3 and 2"),
         (lambda: stats.holm([0.5, 1.2]), "lies in"),
-        (lambda: stats.independent_p_values([1, 2], [1]), "one standard error"),
         (lambda: stats.rank_intervals([1, 2], np.ones((3, 3))), "square matrix"),
         (lambda: stats.rank_intervals([1, 2], np.ones((2, 2)), better="up"), "not 'up'"),
         (lambda: stats.pareto_front([[1, 2]], ["lower"]), "1 directions"),
