@@ -23,7 +23,18 @@ from typing import Any, Literal
 import numpy as np
 
 from genbench.errors import Refused
-from genbench.metrics.distances import TILE, Points, blocks, exact, rows_of, together
+from genbench.metrics.distances import (
+    PRECISIONS,
+    Points,
+    Precision,
+    blocks,
+    exact,
+    first_precision,
+    lower_bounds,
+    rows_of,
+    together,
+    upper_bounds,
+)
 from genbench.metrics.halves import halves_of
 from genbench.metrics.nearest import nearest_of, nearest_others
 
@@ -32,7 +43,7 @@ TIES: tuple[Tie, Tie] = ("<", "<=")
 _TOGETHER = (3, 5)  # the usual k, counted in the same pass
 _TIE = 1e-9
 _GONE = -1.0  # a squared radius that holds nothing
-_DENSE = 50  # where more than one pair of a tile in so many is open, the tile is computed again in float64
+_DENSE = 50  # where more than one pair of a tile in so many is open, the tile is bounded again more finely
 _COMPARED = 4_000_000  # pairs times radii that are compared at a time
 _REMEMBERED = 4
 
@@ -151,7 +162,8 @@ class _Tally:
 
     def open(self, i: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Whether the bounds leave open on which side of some radius of ball i a distance lies."""
-        open_: np.ndarray = ((low[:, None] <= self.outer[i]) & (high[:, None] >= self.inner[i])).any(axis=1)
+        low, high, inner, outer = low[:, None], high[:, None], self.inner[i], self.outer[i]
+        open_: np.ndarray = (((low < inner) & (high >= inner)) | ((low <= outer) & (high > outer))).any(axis=1)
         return open_
 
     def add(self, i: np.ndarray, j: np.ndarray, squared: np.ndarray) -> None:
@@ -171,19 +183,24 @@ def _sum_into(total: np.ndarray, where: np.ndarray, values: np.ndarray) -> None:
 
 def _count(c: Points, p: Points, there: _Tally, back: _Tally | None) -> None:
     """One pass over all pairs: the points in the balls around c, and the rows of c in the balls around p."""
-    for rows, columns, block in blocks(c, p):
-        near = block <= there.limit[rows, None]
-        if back is not None:
-            near |= block <= back.limit[columns]
-        i, j, low, high = _pairs(near, block, c, p, rows, columns, np.float32)
+    first = first_precision(c, p)
+    finer = PRECISIONS[PRECISIONS.index(first) + 1 :]
+    for rows, columns, block in blocks(c, p, first):
+        many = block.size // _DENSE
+        i, j, low, high = _near(there, back, block, c, p, rows, columns, first)
         unsure = _unsure(there, back, i, j, low, high)
-        if len(unsure) * _DENSE > TILE * TILE:
-            i, j, low, high = _doubtful(c, p, rows, columns, near)
+        for precision in finer:
+            if len(unsure) <= many:
+                break
+            block = lower_bounds(c.tile(rows, precision), p.tile(columns, precision))
+            i, j, low, high = _near(there, back, block, c, p, rows, columns, precision)
             unsure = _unsure(there, back, i, j, low, high)
-        if len(unsure) * _DENSE <= TILE * TILE:
+        if len(unsure) <= many:
             low[unsure] = exact(c, i[unsure], p, j[unsure])
-        else:  # duplicates in masses: what float64 cannot tell from zero is zero
-            low[unsure] = np.where(low[unsure] <= 0, 0.0, (low[unsure] + high[unsure]) / 2)
+        else:  # duplicates in masses: different rows only
+            equal = c.first_equal[i[unsure]] * len(p) + p.first_equal[j[unsure]]
+            pairs, each = np.unique(equal, return_inverse=True)
+            low[unsure] = exact(c, pairs // len(p), p, pairs % len(p))[each]
         step = max(1, _COMPARED // there.inner.shape[1])
         for start in range(0, len(i), step):
             part = slice(start, start + step)
@@ -192,21 +209,25 @@ def _count(c: Points, p: Points, there: _Tally, back: _Tally | None) -> None:
                 back.add(j[part], i[part], low[part])
 
 
-def _pairs(
-    near: np.ndarray, block: np.ndarray, c: Points, p: Points, rows: slice, columns: slice, dtype: type
+def _near(
+    there: _Tally,
+    back: _Tally | None,
+    block: np.ndarray,
+    c: Points,
+    p: Points,
+    rows: slice,
+    columns: slice,
+    precision: Precision,
 ) -> tuple[np.ndarray, ...]:
-    """The marked pairs of a tile, and between which bounds their squared distances lie."""
+    """The pairs of a tile that some ball may hold, and between which bounds their squared distances lie."""
+    near = block <= there.limit[rows, None]
+    if back is not None:
+        near |= block <= back.limit[columns]
     flat = np.flatnonzero(near)
     i, j = np.divmod(flat, near.shape[1])
     i, j = i + rows.start, j + columns.start
     low = block.ravel()[flat].astype(np.float64)
-    return i, j, low, low + 2 * (c.slack(dtype)[i] + p.slack(dtype)[j])
-
-
-def _doubtful(c: Points, p: Points, rows: slice, columns: slice, near: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same pairs with the bounds of a float64 product."""
-    (_, _, block), *_ = blocks(c.take(np.r_[rows]), p.take(np.r_[columns]), np.float64)
-    return _pairs(near, block, c, p, rows, columns, np.float64)
+    return i, j, low, upper_bounds(low, c, i, p, j, precision)
 
 
 def _unsure(
