@@ -6,7 +6,12 @@ the scale and the translation, both outputs of one network; L the number of leve
     coupling:   y = b x + (1 - b) (x exp(s(b x)) + t(b x)),      log |det dy/dx| = sum (1 - b) s(b x)
     density:    log q(x) = log N(f(x); 0, I) + log |det df/dx|
 
-Points have an exact density. Images are integers: y = (x + u) / L lies in the unit cube, and the flow sees
+Points have an exact density, and couplings whose map of a coordinate x is a mixture of K affine ones, with weights p_k,
+places m_k and widths w_k from the network, sigma the logistic function and logit its inverse:
+
+    coupling:   y = logit sum_k p_k sigma((x - m_k) / w_k)              (K = 1: y = (x - m) / w, the paper's)
+
+Images are integers: y = (x + u) / L lies in the unit cube, and the flow sees
 logit(alpha + (1 - 2 alpha) y). With q_Y the density of y, Jacobians of logit and scaling included, and M draws of u,
 
     log P(x) = log E_u q_Y(y) - D log L >= E log 1/M sum_m q_Y(y_m) - D log L       (M = 1: the paper's bound)
@@ -14,13 +19,13 @@ logit(alpha + (1 - 2 alpha) y). With q_Y the density of y, Jacobians of logit an
 A sample is f^-1(z), for images rounded down to its level. The flow reaches a little beyond the cube (alpha > 0); what
 lies there is clamped to the outermost levels, so that the law of the samples is nowhere below the law that is bounded.
 
-Reference: Density estimation using Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017). Further: the golden angle
-between couplings is a fixed case of the invertible convolutions of Glow (Kingma and Dhariwal, 2018).
+Reference: Density estimation using Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017). The mixtures: Flow++: Improving
+Flow-Based Generative Models with Variational Dequantization and Architecture Design (Ho, Chen, Srinivas, Duan and
+Abbeel, 2019).
 
 Deviations: no batch normalization, whose density of one image depends on the others: the data are standardized once,
-and the networks have group normalization or none; s is bounded smoothly, c tanh(s / c). For points, a fixed rotation
-between couplings where the paper swaps the two halves; networks with one hidden layer of ramps of all
-widths, and the training starts on blurred data, since narrow modes far apart give no useful gradient otherwise.
+and the networks have group normalization or none; s is bounded smoothly, c tanh(s / c). For points, mixtures, since
+affine maps cannot pull narrow modes far apart out of one, and networks with one hidden layer of ramps of all widths.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +41,10 @@ from torch import Tensor, nn
 
 from baselines.nets import ResBlock, Standardize
 from genbench import images
+from genbench.noise import fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step
 
-GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))  # its multiples, modulo any angle, never come near a repetition
+HALVINGS = 40  # of the interval that a mixture's inverse lies in: to the last place in single precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +55,17 @@ class RealNVPConfig:
     width: int = 32  # channels of a coupling's convolutions
     blocks: int = 1  # residual blocks of a coupling
     hidden: int = 64  # of a coupling's perceptron (points)
-    bound: float = 2.0  # c, of |s|
+    components: int = 24  # K of a coupling (points)
+    bound: float = 2.0  # c, of |s| (images)
     steepest: float = 20.0  # slope of the steepest ramp in a perceptron
     alpha: float = 0.05
     dequantization_samples: int = 1  # M
-    blur: float = 0.3  # standard deviation of the noise on points at first, in standard deviations of the data
-    blur_last: float = 0.003  # and just before it is switched off
-    blur_share: float = 0.7  # the share of the training that is blurred
     learning_rate: float = 1e-3
 
     @classmethod
     def for_data(cls, data: DataSpec) -> RealNVPConfig:
         if not data.is_image:
-            return cls(couplings=16, hidden=64, bound=1.0, learning_rate=5e-3)
+            return cls(learning_rate=5e-3)
         if data.dim <= 1024:
             return cls()
         return cls(width=64, blocks=4)
@@ -129,26 +133,52 @@ class Coupling(Bijection):
         return (y - t) * torch.exp(-s)
 
 
-class Rotation(Bijection):
-    """Turns every plane of neighbouring coordinates by the golden angle; volumes stay."""
+class Mixture(Bijection):
+    """What the mask keeps steers a monotone map of the rest, the logit of a mixture of logistic distributions.
 
-    matrix: Tensor
+    Args:
+        mask: b, `(D,)`.
+        net: b x, `(n, D)`, to log p, m and log w, `(n, 3 K D)`.
+        components: K.
+    """
 
-    def __init__(self, dim: int) -> None:
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, net: nn.Module, components: int) -> None:
         super().__init__()
-        matrix = torch.eye(dim, dtype=torch.float64)
-        cos, sin = math.cos(GOLDEN_ANGLE), math.sin(GOLDEN_ANGLE)
-        for i in range(dim - 1):
-            plane = torch.eye(dim, dtype=torch.float64)
-            plane[i : i + 2, i : i + 2] = torch.tensor([[cos, -sin], [sin, cos]])
-            matrix = matrix @ plane
-        self.register_buffer("matrix", matrix.float(), persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
+        self.net, self.components = net, components
+
+    def _parts(self, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p, m and log w, each `(n, K, D)`."""
+        found = self.net(kept).unflatten(1, (3, self.components, -1))
+        return F.log_softmax(found[:, 0], dim=1), found[:, 1], found[:, 2].clamp(-8.0, 4.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x @ self.matrix, x.new_zeros(x.shape[0])
+        log_p, place, log_width = self._parts(self.mask * x)
+        z = (x[:, None] - place) * torch.exp(-log_width)
+        below, above = F.logsigmoid(z), F.logsigmoid(-z)
+        log_below = torch.logsumexp(log_p + below, dim=1)
+        log_above = torch.logsumexp(log_p + above, dim=1)
+        log_slope = torch.logsumexp(log_p + below + above - log_width, dim=1) - log_below - log_above
+        rest = 1.0 - self.mask
+        return self.mask * x + rest * (log_below - log_above), (rest * log_slope).sum(dim=1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        return y @ self.matrix.T
+        """By halving the interval between the least and the largest of the components' own inverses."""
+        log_p, place, log_width = self._parts(self.mask * y)
+        narrow = torch.exp(-log_width)
+        ends = place + y[:, None] / narrow
+
+        def halve(state: tuple[Tensor, ...], row: tuple[Tensor, ...], drawn: tuple[Tensor, ...]) -> Any:
+            low, high = state
+            middle = 0.5 * (low + high)
+            z = (middle[:, None] - place) * narrow
+            reached = torch.logsumexp(log_p + F.logsigmoid(z), dim=1) - torch.logsumexp(log_p + F.logsigmoid(-z), dim=1)
+            return (torch.where(reached < y, middle, low), torch.where(reached < y, high, middle)), ()
+
+        (low, high), _ = fold(halve, (ends.amin(dim=1), ends.amax(dim=1)), (torch.arange(HALVINGS),))
+        return self.mask * y + (1.0 - self.mask) * 0.5 * (low + high)
 
 
 class Squeeze(Bijection):
@@ -162,15 +192,22 @@ class Squeeze(Bijection):
 
 
 class Perceptron(nn.Sequential):
-    """A hidden layer of clipped ramps: all places in the data, slopes from 1 to `steepest`; `(n, D)` to `(n, 2 D)`."""
+    """A hidden layer of clipped ramps: all places in the data, slopes from 1 to `steepest`; `(n, D)` to `(n, 3 K D)`.
 
-    def __init__(self, dim: int, hidden: int, steepest: float) -> None:
-        ramps, exit_ = nn.Linear(dim, hidden), _zero(nn.Linear(hidden, 2 * dim))
+    At first its outputs are those of K components with equal weights, side by side over the data, whatever it is given.
+    """
+
+    def __init__(self, dim: int, hidden: int, steepest: float, components: int) -> None:
+        ramps, exit_ = nn.Linear(dim, hidden), _zero(nn.Linear(hidden, 3 * components * dim))
         with torch.no_grad():
             slope = torch.exp(torch.empty(hidden).uniform_(0.0, math.log(steepest)))
             direction = torch.where(torch.rand(hidden, dim) < 0.5, -1.0, 1.0) / math.sqrt(max(1, dim // 2))
             ramps.weight.copy_(slope[:, None] * direction)
             ramps.bias.copy_(slope * torch.empty(hidden).uniform_(-2.5, 2.5))
+            _, place, log_width = cast(Tensor, exit_.bias).unflatten(0, (3, components, dim))
+            if components > 1:
+                place.copy_(torch.linspace(-2.0, 2.0, components)[:, None])
+                log_width.fill_(-math.log(components) / 1.4)
         super().__init__(ramps, nn.Hardtanh(), exit_)
 
 
@@ -211,7 +248,7 @@ def halves(shape: Sequence[int]) -> Tensor:
 
 
 class RealNVP(Model):
-    """Affine couplings: multi-scale for images (dequantized bound), plain for points (exact density)."""
+    """Couplings: affine and multi-scale for images (dequantized bound), mixtures for points (exact density)."""
 
     family = "flow"
     Config = RealNVPConfig
@@ -220,6 +257,8 @@ class RealNVP(Model):
         super().__init__(data, config)
         if config.dequantization_samples < 1:
             raise Refused(f"dequantization_samples is {config.dequantization_samples}; it must be at least 1")
+        if config.components < 1:
+            raise Refused(f"components is {config.components}; it must be at least 1")
         self.likelihood = "dequantized" if data.is_image else "exact"
         self.standardize = Standardize(data.shape, per_coordinate=data.is_image)
         shape = list(data.shape)
@@ -240,12 +279,17 @@ class RealNVP(Model):
         self.stages = nn.ModuleList(stages)
 
     def _plain(self, dim: int) -> Chain:
-        mask = (torch.arange(dim) < dim // 2).float()
-        layers: list[Bijection] = []
-        for _ in range(self.config.couplings):
-            net = Perceptron(dim, self.config.hidden, self.config.steepest)
-            layers += [Rotation(dim), Coupling(mask, net, self.config.bound)]
-        return Chain(layers)
+        config, mask = self.config, (torch.arange(dim) < dim // 2).float()
+        return Chain(
+            [
+                Mixture(
+                    1.0 - mask if i % 2 else mask,
+                    Perceptron(dim, config.hidden, config.steepest, config.components),
+                    config.components,
+                )
+                for i in range(config.couplings)
+            ]
+        )
 
     def _masked(self, mask: Tensor) -> Sequence[Bijection]:
         """Couplings whose masks alternate between b and 1 - b."""
@@ -262,7 +306,7 @@ class RealNVP(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
-            return Recipe(steps=6000, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
+            return Recipe(steps=3000, batch_size=512, ema=0.99, clip=1.0, warmup=50, schedule="cosine")
         if data.dim <= 64:
             return Recipe(steps=1000, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
         return Recipe(steps=600, batch_size=64, ema=0.995, clip=100.0, warmup=100, schedule="cosine")
@@ -315,16 +359,7 @@ class RealNVP(Model):
             x, log_det = batch.x, torch.zeros((), device=batch.x.device)
         if step.index == 0:
             self.standardize.observe(x)
-        if not self.data.is_image:
-            x = x + self._blur(step.progress) * self.standardize.scale * step.noise.normal(*self.data.shape)
         yield "flow", -(self.log_density(x) + log_det).mean()
-
-    def _blur(self, progress: float) -> float:
-        """Falls geometrically from `blur` to `blur_last` over `blur_share` of the training, then is zero."""
-        config = self.config
-        if progress >= config.blur_share:
-            return 0.0
-        return config.blur * (config.blur_last / config.blur) ** (progress / config.blur_share)
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         self.refuse_labels(labels)

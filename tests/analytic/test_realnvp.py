@@ -1,7 +1,6 @@
 """RealNVP against autograd: the inverse inverts, the log-determinant is that of the Jacobian, bounds are bounds."""
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -122,11 +121,30 @@ def test_the_kind_of_likelihood_follows_the_data():
     assert genbench.build("realnvp", SPACES["one scale"]).likelihood == "dequantized"
 
 
-def test_the_blur_falls_and_ends():
-    model = genbench.build("realnvp", SPACES["plane"], blur=0.4, blur_last=0.1, blur_share=0.5)
-    assert model._blur(0.0) == pytest.approx(0.4)
-    assert model._blur(0.25) == pytest.approx(math.sqrt(0.4 * 0.1))
-    assert model._blur(0.5) == 0.0
+def test_a_mixture_of_one_component_is_affine():
+    """The coupling of the paper: y = (x - m) / w on one half, steered by the other."""
+    model = stirred(SPACES["plane"], components=1, couplings=1)
+    x = reals(SPACES["plane"], 50)
+    coupling = model.stages[0].links[0]
+    with torch.no_grad():
+        y, log_det = coupling(x)
+        _, place, log_width = coupling._parts(coupling.mask * x)
+        affine = (x - place[:, 0]) * torch.exp(-log_width[:, 0])
+        torch.testing.assert_close(y[:, 1], affine[:, 1], rtol=0, atol=1e-9)
+        torch.testing.assert_close(log_det, -log_width[:, 0, 1], rtol=0, atol=1e-9)
+    assert torch.equal(y[:, 0], x[:, 0])  # the half that steers
+
+
+def test_a_mixture_is_inverted_across_the_gaps_between_its_components():
+    spec = SPACES["plane"]
+    model = genbench.build("realnvp", spec, seed=0, components=3).double()
+    with torch.no_grad():
+        for coupling in model.stages[0].links:
+            _, place, log_width = coupling.net[-1].bias.unflatten(0, (3, 3, 2))
+            place.copy_(torch.tensor([-5.0, 0.0, 5.0])[:, None])
+            log_width.fill_(-3.0)
+        z = reals(spec, 200)
+        torch.testing.assert_close(model.flow(model.inverse(z))[0], z, rtol=0, atol=1e-4)
 
 
 def test_samples_of_one_image_do_not_depend_on_the_others():
