@@ -262,7 +262,7 @@ def ratio(series: Series, base: Series, protocol: str, why: str = "") -> Measure
     if low > most:
         words.append(f"slower than eager: {why or 'the backend does not say on what it spends the time'}")
     return Measurement(
-        metric="latency_ratio",
+        metric="eager_ratio",
         value=mine.value / eager.value,
         low=low / most,
         high=high / least,

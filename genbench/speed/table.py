@@ -11,7 +11,7 @@ from genbench.record import Record
 from genbench.speed.backends import BACKENDS
 
 QUALITY = ("fid", "recall", "validity", "mode_kl")  # of a point of a curve, as far as it has them
-_REMARKS = {"latency_p50": "single: ", "images_per_second": "offline: ", "latency_ratio": ""}  # whose method says more
+_REMARKS = {"latency_p50": "single: ", "images_per_second": "offline: ", "eager_ratio": ""}  # whose method says more
 
 
 def rows(record: Record) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def printed(found: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]
             _backend(row),
             _nfe(row),
             *(_milliseconds(row.get(name), interval=name == "p50") for name in ("p50", "p90", "p95", "p99")),
-            _interval(row.get("ratio"), digits=3),
+            _interval(row.get("eager_ratio"), digits=3),
             f"{rate['value']:.4g} ({best['value']:g})" if best and rate else "–",
             f"{sum(row['stages'].values()):.1f}" if row["stages"] else "–",
             f"{max(memory) / 2**20:.0f}" if memory else "–",

@@ -1,5 +1,7 @@
 """The backends: what each needs, what each says when it cannot, and that all compute the same."""
 
+import re
+
 import pytest
 import torch
 
@@ -94,6 +96,16 @@ def test_stages_of_an_onnx_session():
     find("onnx-cpu").prepare(model, "sampler", noises(model)[0], stages)
     assert set(stages.seconds) == {"import", "export", "load", "first call"}
     assert stages.seconds["export"] > stages.seconds["first call"]
+
+
+def test_onnx_runtime_says_on_what_it_spends_its_time():
+    model = toy(Folded)
+    given = noises(model)
+    words = find("onnx-cpu").prepare(model, "sampler", given[0], Stages()).explain(given[0].tensors)
+    found = re.fullmatch(r"of the time inside its ([\d,]+) operators (\w+ \d+%, ){2}\w+ \d+%", words)
+    assert int(found[1].replace(",", "")) >= 2 * 30, "two convolutions in each of 30 steps"
+    assert "Conv" in words
+    assert "Scan" not in words, "its time is that of what is inside"
 
 
 def test_a_stage_inside_another_is_counted_once():
