@@ -7,11 +7,13 @@ features in a cell.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from genbench.errors import Undefined
+from genbench.metrics.distances import slices
 from genbench.metrics.memory import nearest_rows, triple
 from genbench.stats import Replicates, groups_of
 from genbench.types import Metric
@@ -48,7 +50,6 @@ def c_t(*, train: Any, real: Any, fake: Any) -> float:
 
 def _replicates(*, train: Any, real: Any, fake: Any) -> Replicates:
     t, x, y = triple(train, real, fake, "c_t")
-    t, x, y = _scaled(t, x, y)
     t, x, y = _projected(t, x, y)
     centres = _centres(t)
     near: dict[str, np.ndarray] = {}
@@ -92,24 +93,27 @@ def _z(real: np.ndarray, fake: np.ndarray) -> float:
     return float((u - p * q / 2) / np.sqrt(p * q * (p + q + 1) / 12))
 
 
-def _scaled(*sides: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Float64, about the training mean, coordinates up to 1: ranks of distances stay, nothing overflows."""
-    peak = max(float(np.abs(x).max()) for x in sides)
-    moved = [x.astype(np.float64) / (peak or 1.0) for x in sides]
-    return tuple(x - moved[0].mean(axis=0) for x in moved)
-
-
 def _projected(t: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """On the first principal components of the training features."""
-    if t.shape[1] <= _COMPONENTS:
-        return t, *others
-    _, axes = np.linalg.eigh(t.T @ t)
-    axes = axes[:, ::-1][:, :_COMPONENTS]
-    return tuple(x @ axes for x in (t, *others))
+    """About the training mean and on a common scale, on the first principal components of the training features."""
+    d, peak = t.shape[1], max(float(np.abs(x[part]).max()) for x in (t, *others) for part in slices(len(x))) or 1.0
+    mean = sum((t[part].astype(np.float64) / peak).sum(axis=0) for part in slices(len(t))) / len(t)
+
+    def moved(x: np.ndarray) -> Iterator[np.ndarray]:
+        for part in slices(len(x)):
+            values = x[part].astype(np.float64) / peak
+            values -= mean
+            yield values
+
+    if d <= _COMPONENTS:
+        return tuple(np.concatenate(list(moved(x))) for x in (t, *others))
+    from scipy.linalg import eigh
+
+    _, axes = eigh(sum(values.T @ values for values in moved(t)), subset_by_index=(d - _COMPONENTS, d - 1))
+    return tuple(np.concatenate([values @ axes for values in moved(x)]) for x in (t, *others))
 
 
 def _assign(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    cells: np.ndarray = (np.square(centres).sum(axis=1) - 2 * x @ centres.T).argmin(axis=1)
+    cells: np.ndarray = (np.square(centres).sum(axis=1) - x @ (2 * centres.T)).argmin(axis=1)
     return cells
 
 
@@ -125,10 +129,9 @@ def _centres(t: np.ndarray) -> np.ndarray:
                 break
             centres = np.concatenate([centres, t[rng.choice(len(t), p=far / far.sum())][None]])
         for _ in range(_ROUNDS):
-            cells = _assign(t, centres)
-            moved = np.stack(
-                [t[cells == pi].mean(axis=0) if (cells == pi).any() else c for pi, c in enumerate(centres)]
-            )
+            member = (_assign(t, centres) == np.arange(len(centres))[:, None]).astype(np.float64)
+            sizes = member.sum(axis=1, keepdims=True)
+            moved = np.where(sizes > 0, member @ t / np.maximum(sizes, 1), centres)
             if np.array_equal(moved, centres):
                 break
             centres = moved

@@ -59,6 +59,13 @@ def rows_of(values: Any, what: str, rows: int = 1) -> np.ndarray:
     return array
 
 
+def first_equal(x: np.ndarray) -> np.ndarray:
+    """The first row that is equal to each, int64 `(n,)`."""
+    seen: dict[bytes, int] = {}
+    digests = (hashlib.blake2b(row + 0.0, digest_size=16).digest() for row in x)  # -0 is 0
+    return np.array([seen.setdefault(digest, row) for row, digest in enumerate(digests)])
+
+
 def slices(n: int) -> list[slice]:
     """The tiles' rows."""
     return [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
@@ -129,9 +136,7 @@ class Points:
     @cached_property
     def first_equal(self) -> np.ndarray:
         """The first row that is equal to each, int64 `(n,)`."""
-        seen: dict[bytes, int] = {}
-        digests = (hashlib.blake2b(row, digest_size=16).digest() for row in self.x)
-        return np.array([seen.setdefault(digest, row) for row, digest in enumerate(digests)])
+        return first_equal(self.x)
 
     def slack(self, precision: Precision) -> np.ndarray:
         """What rounding may add to a squared distance, as one share for each of its two points, `(n,)`."""

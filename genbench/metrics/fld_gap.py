@@ -43,12 +43,12 @@ def fld_gap(*, train: Any, real: Any, fake: Any) -> float:
 def _estimate(*, train: Any, real: Any, fake: Any) -> Estimate:
     t, x, y = standardised(*triple(train, real, fake, "fld_gap", rows=4))
     kernels = Kernels(y)
-    squared, index = kernels.near(t)
+    (squared, index), of_held_out = kernels.near(t), kernels.near(x)
     halves, known, held_out = halves_of_train(len(t)), np.empty(len(t)), np.zeros(len(x))
     for fitted, left in (halves, halves[::-1]):
         kernels.fit(squared[fitted], index[fitted])
         known[left] = kernels.nats_per_dim(squared[left], index[left])
-        held_out += kernels.nats_per_dim(*kernels.near(x)) / 2
+        held_out += kernels.nats_per_dim(*of_held_out) / 2
     known, held_out = 100 * known, 100 * held_out
     gap = float(held_out.mean() - known.mean())
     parts = float(known.var(ddof=1)) / len(known), float(held_out.var(ddof=1)) / len(held_out)

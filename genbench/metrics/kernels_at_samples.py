@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from genbench.errors import Undefined
+from genbench.metrics.distances import first_equal, slices
 from genbench.metrics.memory import nearest_rows
 
 FLOOR = 1e-3
@@ -33,7 +34,14 @@ def standardised(train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ..
     if not varies.any():
         raise Undefined("the training features are all equal, so that they cannot be standardised")
     mean, std = mean[varies], std[varies]
-    return tuple(((x[:, varies] / peak - mean) / std).astype(np.float32) for x in (train, *others))
+
+    def moved(x: np.ndarray) -> np.ndarray:
+        found = np.empty((len(x), len(mean)), dtype=np.float32)
+        for part in slices(len(x)):
+            found[part] = (x[part][:, varies] / peak - mean) / std
+        return found
+
+    return tuple(moved(x) for x in (train, *others))
 
 
 class Kernels:
@@ -41,8 +49,8 @@ class Kernels:
 
     def __init__(self, centres: np.ndarray) -> None:
         self.n, self.d = centres.shape
-        self.centres, inverse, counts = np.unique(centres, axis=0, return_inverse=True, return_counts=True)
-        self.row, self.weights = inverse.reshape(-1), counts / self.n
+        first, self.row, counts = np.unique(first_equal(centres), return_inverse=True, return_counts=True)
+        self.centres, self.weights = centres if len(first) == self.n else centres[first], counts / self.n
         self.variances = np.full(len(self.centres), np.nan)
 
     def near(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
