@@ -37,6 +37,7 @@ def rows(record: Record) -> list[dict[str, Any]]:
             row["status"], row["note"] = m.status, m.reason
         elif m.metric in _REMARKS:
             said = [part for part in m.method.split("; ") if part.startswith(("two modes", "drift", "slower than"))]
+            said += [m.reason] if m.reason else []
             row["note"] = "; ".join(filter(None, [row["note"], *(f"{_REMARKS[m.metric]}{part}" for part in said)]))
     return list(found.values())
 
