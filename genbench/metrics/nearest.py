@@ -100,14 +100,13 @@ def _between(a: Points, b: Points, kept: int, precision: Precision, itself: np.n
 
 
 def _settled(
-    a: Points, b: Points, best: _Best, kept: int, precision: Precision, exact_from: int, others: int
+    a: Points, b: Points, best: _Best, kept: int, precision: Precision, others: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Squared distances and indices of the K nearest from candidates, and which rows' candidates do not suffice."""
     index, low = best.index, best.low
     high = upper_bounds(low, a, np.arange(len(a))[:, None], b, index, precision)
-    floor = low[:, exact_from, None]
     ceiling = np.partition(high, kept - 1, axis=1)[:, kept - 1, None]
-    i, c = np.nonzero((high >= floor) & (low <= ceiling))
+    i, c = np.nonzero(low <= ceiling)
     values = low.copy()
     values[i, c] = exact(a, i, b, index[i, c])
     order = np.lexsort((index, values), axis=1)[:, :kept]
@@ -117,12 +116,12 @@ def _settled(
     return values, index, open_
 
 
-def _nearest(a: Points, b: Points, kept: int, exact_from: int, itself: np.ndarray | None) -> tuple[np.ndarray, ...]:
+def _nearest(a: Points, b: Points, kept: int, itself: np.ndarray | None) -> tuple[np.ndarray, ...]:
     others, precision = len(b) - (itself is not None), first_precision(a, b)
     spare = _spare(kept, precision, others)
     among = itself is not None and len(a) == len(b)
     best = _among(a, spare, precision) if among else _between(a, b, spare, precision, itself)
-    values, index, left = _settled(a, b, best, kept, precision, exact_from, others)
+    values, index, left = _settled(a, b, best, kept, precision, others)
     for finer in PRECISIONS[PRECISIONS.index(precision) + 1 :]:
         open_ = np.flatnonzero(left)
         left[:] = False
@@ -130,7 +129,7 @@ def _nearest(a: Points, b: Points, kept: int, exact_from: int, itself: np.ndarra
             rows = open_[part]
             some, own = a.take(rows), None if itself is None else itself[rows]
             best = _between(some, b, _spare(kept, finer, others), finer, own)
-            values[rows], index[rows], left[rows] = _settled(some, b, best, kept, finer, 0, others)
+            values[rows], index[rows], left[rows] = _settled(some, b, best, kept, finer, others)
     for row in np.flatnonzero(left).tolist():  # not even a float64 product can tell
         squared = exact(a, np.full(len(b), row), b, np.arange(len(b)))
         if itself is not None:
@@ -140,23 +139,19 @@ def _nearest(a: Points, b: Points, kept: int, exact_from: int, itself: np.ndarra
     return values, index
 
 
-def nearest_others(p: Points, kept: int, exact_from: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Each point's `kept` nearest others: squared distances, upward, and indices, `(n, kept)` each.
-
-    Args:
-        exact_from: the rank, from 0, from which on the distances are exact; those before it are certainly no larger.
-    """
-    values, index = _nearest(p, p, kept, exact_from, np.arange(len(p)))
+def nearest_others(p: Points, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each point's `kept` nearest others: squared distances, upward, exact, and indices, `(n, kept)` each."""
+    values, index = _nearest(p, p, kept, np.arange(len(p)))
     return values, index
 
 
 def nearest_of(p: Points, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same for some of the points, all of it exact, `(len(rows), kept)` each."""
-    values, index = _nearest(p.take(rows), p, kept, 0, rows)
+    """The same for some of the points, `(len(rows), kept)` each."""
+    values, index = _nearest(p.take(rows), p, kept, rows)
     return values, index
 
 
 def nearest(a: Points, b: Points, kept: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Each row of a's `kept` nearest in b: squared distances, upward, exact, and indices, `(len(a), kept)` each."""
-    values, index = _nearest(a, b, kept, 0, None)
+    values, index = _nearest(a, b, kept, None)
     return values, index

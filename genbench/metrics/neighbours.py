@@ -132,7 +132,7 @@ def _balls(p: Points, there: np.ndarray, ks: list[int]) -> dict[int, Balls]:
     """The balls around points, for each k."""
     halves = there.shape[1] > 1
     kept = min(3 * max(ks) + 10 if halves else max(ks) + 1, len(p) - 1)
-    squared, index = nearest_others(p, kept, min(ks) - 1)
+    squared, index = nearest_others(p, kept)
     balls = {}
     for k in ks:
         radii, short = _radii(squared, index, np.arange(len(p)), there, k)

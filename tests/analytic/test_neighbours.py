@@ -142,6 +142,71 @@ def test_near_ties_are_decided_in_float64():
     np.testing.assert_array_equal(held.of_points[:, 0] - (squared(real[1:2], fake)[0] < 1), inside)
 
 
+@pytest.mark.parametrize("precision", distances.PRECISIONS)
+@pytest.mark.parametrize("kind", [*KINDS, "flat"])
+def test_bounds_hold_and_are_as_narrow_as_they_say(kind, precision):
+    """Beside an exact distance for each pair; "flat" rows round by as much as bfloat16 ever does."""
+    rng = np.random.default_rng(12)
+    a, b = ((data(kind, rng, n) * (1 + 2.0**-8) if kind == "flat" else data(kind, rng, n)) for n in (60, 70))
+    if kind == "flat":
+        a, b = np.sign(a) * (1 + 2.0**-8), np.sign(b) * (1 - 2.0**-9)
+    p, q = distances.together(a, b)
+    low = distances.lower_bounds(p.tile(slice(0, 60), precision), q.tile(slice(0, 70), precision)).astype(np.float64)
+    i, j = (index.ravel() for index in np.indices(low.shape))
+    truth = distances._from_differences(p, i, q, j)
+    assert (low.ravel() <= truth).all()
+    high = distances.upper_bounds(low.ravel(), p, i, q, j, precision)
+    assert (high >= truth).all()
+    width = {"bfloat16": 0.05, "float32": 1e-5, "float64": 1e-13}[precision]
+    assert (high - low.ravel() <= width * (p.squares[i] + q.squares[j]) + 1e-30).all()
+
+
+@pytest.mark.parametrize("tie", ["<", "<="])
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_six_agree_with_brute_force_after_bfloat16_and_products(monkeypatch, kind, tie):
+    """As wide features are treated: screened by a bfloat16 product, settled by float64 products of rows."""
+    used = []
+    monkeypatch.setattr(distances, "_multiplies_bfloat16", lambda: used.append(1) or True)
+    monkeypatch.setattr(distances, "_WORTH", 0)
+    monkeypatch.setattr(distances, "_WIDE", 1)
+    monkeypatch.setattr(distances, "_SEVERAL", 1)
+    test_all_six_agree_with_brute_force(monkeypatch, kind, tie)
+    assert used
+
+
+def test_products_settle_what_they_can_and_differences_the_rest():
+    """Wide rows far from the origin, some of them almost equal: each to 1e-10 of itself."""
+    rng = np.random.default_rng(13)
+    a = 50 + rng.normal(size=(30, 600))
+    a[7] = a[3] + 1e-7 * rng.normal(size=600)
+    (p,) = distances.together(a)
+    i, j = (index.ravel() for index in np.indices((30, 30)))
+    np.testing.assert_allclose(distances.exact(p, i, p, j), distances._from_differences(p, i, p, j), rtol=1e-10)
+
+
+def test_many_ties_need_no_exact_distances(monkeypatch):
+    """Binary images tie by the hundred: bounds in float64 tell a tie from a difference."""
+    pairs = []
+    taken = distances._from_differences
+    monkeypatch.setattr(distances, "_from_differences", lambda *args: pairs.append(len(args[1])) or taken(*args))
+    rng = np.random.default_rng(14)
+    real, fake = (rng.integers(0, 2, (n, 24)).astype(np.float64) for n in (1200, 400))
+    assert METRICS["precision"].estimate(real=real, fake=fake).value == brute(real, fake, 3, "<=")["precision"]
+    assert sum(pairs) < 0.1 * 1200 * 1200
+
+
+def test_copies_in_masses_are_settled_once_a_kind(monkeypatch):
+    """Clusters that float64 products cannot see into, each row hundreds of times: still exact."""
+    rng = np.random.default_rng(15)
+    kinds = data("tight", rng, 12)
+    real, fake = kinds[rng.integers(0, 12, 500)], kinds[rng.integers(0, 12, 400)]
+    fake[:200] += 3e-7
+    for tie in ("<", "<="):
+        truth = brute(real, fake, 3, tie)
+        for name in ("precision", "recall", "density", "coverage"):
+            assert METRICS[name].fn(real=real, fake=fake, k=3, tie=tie) == pytest.approx(truth[name], rel=1e-12)
+
+
 def test_results_do_not_depend_on_the_tiles(monkeypatch):
     rng = np.random.default_rng(10)
     real, fake = rng.normal(size=(90, 4)), rng.normal(size=(70, 4)) * 1.3
