@@ -184,6 +184,8 @@ def _compare_row(
         a, b = ([one for one in side if training_seed(one) in common] for side in (a, b))
     else:
         found.notes[f"{_name(a[0])}: no training seed in common, so that nothing is paired over seeds"] += 1
+    if len(a) == len(b) == 1 and a[0].model.weights != b[0].model.weights:
+        found.notes["trained anew, with one seed: the noise of training is not in the test; run more seeds"] += 1
     names = sorted({name for one in (*a, *b) for name in one.measurements})
     for name in names:
         metric = name.partition("[")[0]
