@@ -162,7 +162,7 @@ def speed_of_plan(
         try:
             if not samples:
                 found.append(speed(subject, terms, store, again=False, say=say))
-            elif construct.model_class(split_label(subject.label).name).samplers(subject.configured()):
+            elif _has_several(subject):
                 found += sweep(subject, terms, store, samples=samples, say=say)
         except Unusable:
             raise
@@ -171,10 +171,18 @@ def speed_of_plan(
     return found, failed
 
 
+def _has_several(subject: Subject) -> bool:
+    try:
+        return bool(points(subject.label, subject.configured(), subject.data.spec))
+    except Refused:
+        return False
+
+
 def _finished(work: plan.Plan, store: Store, once: bool) -> Iterator[tuple[str, Subject]]:
-    """Cells with weights, or, where samplers of the same weights are one, the first of them."""
+    """Cells with weights; once for each weights, under the model's own sampler if there is such a cell."""
     seen = set()
-    for cell in work.cells:
+    cells = sorted(work.cells, key=lambda cell: split_label(cell.model).sampler is not None) if once else work.cells
+    for cell in cells:
         weights = store.root / "weights" / cell.weights_key / "model.safetensors"
         if cell.config is None or cell.model_class.control or not weights.exists():
             continue

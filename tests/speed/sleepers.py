@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from genbench.noise import Noise
-from genbench.types import DataSpec, Model
+from genbench.types import Batch, DataSpec, Model, Recipe, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,13 @@ class Sleeper(Model):
         super().__init__(data, config)
         self.linear = nn.Linear(3, 5)
         self.called = False
+
+    @classmethod
+    def recipe(cls, data: DataSpec) -> Recipe:
+        return Recipe(steps=1, batch_size=None)
+
+    def losses(self, batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        yield from ()
 
     @classmethod
     def samplers(cls, config):

@@ -143,6 +143,30 @@ def test_a_suite_that_asks_for_speed_gets_it_for_its_weights(tmp_path, fake):
     assert fake.made == ["eager,sampler"] * 3
 
 
+def test_a_sweep_of_a_suite(tmp_path, fake):
+    """Once for each weights, whichever of their samplers the suite names."""
+    from genbench.cli import main
+
+    (tmp_path / "s.toml").write_text(
+        'samples = 50\nlikelihood_images = 10\nmetrics = ["fid"]\n[[group]]\ndatasets = ["digits"]\n'
+        f'models = ["{SLEEPER}[slow]", "{SLEEPER}", "gaussian"]\n'
+    )
+    where = ["--suite", str(tmp_path / "s.toml"), "--out", str(tmp_path / "runs")]
+    sweeping = ["speed", *where, "--sweep", "--samples", "50", "--seconds", "0.5"]
+    none = CliRunner().invoke(main, sweeping)
+    assert none.exit_code == 2
+    assert "holds no finished weights" in none.stderr
+    ran = CliRunner().invoke(main, ["run", str(tmp_path / "s.toml"), *where[2:]])
+    assert ran.exit_code == 0, ran.output
+    found = CliRunner().invoke(main, sweeping)
+    assert found.exit_code == 0, found.output
+    assert "drawn: " in found.stdout
+    rows = json.loads(CliRunner().invoke(main, [*sweeping, "--json"]).stdout)["rows"]
+    assert sorted(row["line"] for row in rows) == ["as configured", "slow"]
+    assert all(row["quality"]["fid"]["value"] > 0 and row["p50"]["value"] > 0 for row in rows)
+    assert not [name for name in fake.made if "gaussian" in name]
+
+
 def test_what_does_not_pass_the_gate_has_no_number(digits, tmp_path, fake):
     fake.ways = {("compile", "sampler"): {"gate": "share of equal images: 0.5, must be at least 0.95"}}
     record = speed(subject(digits), Terms(backends=("eager", "compile"), seconds=0.5), Store(tmp_path))
