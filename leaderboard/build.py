@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import Refused
-from leaderboard.load import MARKER, collect
+from leaderboard.load import CONFORMANCE, MARKER, collect
 from leaderboard.pages import NAVIGATION, PAGES
 from leaderboard.site import HERE, Site
 
 STATIC = ("style.css", "site.js")
+_READ = (".json", ".png", ".toml")  # what records are made of, and what is said about them
 
 
 def build(records: Path | Sequence[Path], out: Path) -> Path:
@@ -135,7 +136,7 @@ def _files(root: Path) -> Iterator[Path]:
             inner.clear()
             continue
         inner.sort()
-        yield from (Path(folder, name) for name in sorted(names))
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(_READ))
 
 
 def _content(path: Path) -> str:
@@ -157,7 +158,7 @@ def _code() -> str:
     root = HERE.parent  # pages quote what models and metrics document
     for folder in ("leaderboard", "genbench", "baselines"):
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".py", ".html", ".css", ".js"):
+            if path.suffix in (".py", ".html", ".css", ".js") or path.parent.name == CONFORMANCE:
                 found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return found.hexdigest()
 

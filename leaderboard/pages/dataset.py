@@ -105,7 +105,7 @@ def blocks(section: Section) -> list[Block]:
             key = column.metric if seen[column.metric] == 1 else f"{column.metric}.{seen[column.metric]}"
             one = Shown(index=index, key=key, column=column, protocol=heading.protocol, further=column.detail)
             (further if column.detail else main).append(one)
-            if any(row.cells[index].minimum is not None for row in section.rows):
+            if axis != "speed" and any(row.cells[index].minimum is not None for row in section.rows):
                 where = main if index == headline else further
                 where.append(
                     Shown(

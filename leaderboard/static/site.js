@@ -37,7 +37,7 @@
         addEventListener("hashchange", () => this.read());
         this.read();
       } else {
-        this.limit = this.rows.length;
+        this.table.classList.add("ready");
       }
     }
 
@@ -105,7 +105,7 @@
         else head.setAttribute("aria-sort", aria);
       });
       // A body leaves the page while its rows move, so that the page is laid out once.
-      this.bodies.forEach(({ body, title, rows }, place) => {
+      if (index >= 0 || this.moved) this.bodies.forEach(({ body, title, rows }, place) => {
         const fragment = document.createDocumentFragment();
         fragment.append(title);
         const next = body.nextSibling;
@@ -114,6 +114,7 @@
         body.append(fragment);
         this.table.insertBefore(body, next);
       });
+      this.moved = index >= 0;
       this.show();
     }
 
@@ -144,6 +145,7 @@
         }
         title.hidden = here === 0;
       }
+      this.table.classList.add("ready");
       if (!this.whole) return;
       this.count.textContent = shown === this.rows.length ? "" : `${shown} of ${this.rows.length} rows`;
       this.more.hidden = fitting === shown;
@@ -165,11 +167,13 @@
     hide() {
       const chosen = this.state.columns, visible = new Set(chosen ?? this.usualColumns());
       this.table.classList.toggle("chosen", chosen !== null);
-      this.sheet ??= new CSSStyleSheet();
-      const hidden = this.keys.map((key, i) => (i > 0 && !visible.has(key) ? i + 1 : 0)).filter(Boolean);
+      const hidden = chosen === null ? [] : this.keys.map((key, i) => (i > 0 && !visible.has(key) ? i + 1 : 0)).filter(Boolean);
       const rules = hidden.flatMap((n) => [`#table tbody td:nth-child(${n})`, `#table thead tr:last-child > :nth-child(${n})`]);
-      this.sheet.replaceSync(rules.length ? `${rules.join(",")}{display:none}` : "");
-      if (!document.adoptedStyleSheets.includes(this.sheet)) document.adoptedStyleSheets = [...document.adoptedStyleSheets, this.sheet];
+      if (!this.sheet && rules.length) {
+        this.sheet = new CSSStyleSheet();
+        document.adoptedStyleSheets = [...document.adoptedStyleSheets, this.sheet];
+      }
+      this.sheet?.replaceSync(rules.length ? `${rules.join(",")}{display:none}` : "");
       let start = 1;
       for (const axis of this.axes) {
         axis.dataset.span ??= axis.colSpan;
