@@ -82,6 +82,7 @@ class Chart:
 def changes(sections: Sequence[Section], records: Sequence[Record]) -> list[Change]:
     """Every record of a dataset that is shown, newest first, with what it replaced."""
     of_dataset = {_dataset(section.rows[0].records[0]): section for section in sections}
+    heads = {section.anchor: headlines(section) for section in sections}
     before: dict[bytes, Record] = {}
     found = []
     for one in sorted(records, key=lambda one: (one.created, one.key)):
@@ -91,7 +92,7 @@ def changes(sections: Sequence[Section], records: Sequence[Record]) -> list[Chan
         cell = _cell(one)
         replaced = before.get(cell)
         before[cell] = one
-        values = tuple(v for heading in headlines(section) if (v := _value(one, heading, replaced)) is not None)
+        values = tuple(v for heading in heads[section.anchor] if (v := _value(one, heading, replaced)) is not None)
         found.append(Change(record=one, section=section, values=values, replaced=replaced))
     return found[::-1]
 

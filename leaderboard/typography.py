@@ -17,7 +17,8 @@ def plain(text: str, limit: int = 2000) -> str:
     Terminal escapes and right-to-left overrides would let a name pass for another; they become U+FFFD.
     """
     line = " ".join(text.split())
-    line = "".join("\ufffd" if unicodedata.category(character) in _REPLACED else character for character in line)
+    if not (line.isascii() and line.isprintable()):
+        line = "".join("\ufffd" if unicodedata.category(character) in _REPLACED else character for character in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
