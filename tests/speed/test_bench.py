@@ -266,6 +266,20 @@ def test_points_of_a_curve(digits):
         labels("vae")
 
 
+def test_a_sampler_overwrites_nothing_that_its_label_sets(digits):
+    def steps(label, section=None):
+        return plan.configured(label, digits.spec, section).sampling_steps
+
+    for label in ("ddpm[ddim-20,sampling_steps=5]", "ddpm[sampling_steps=5,ddim-20]"):
+        with pytest.raises(Refused, match="its sampler ddim-20 means sampling_steps=20, not 5"):
+            steps(label)
+    with pytest.raises(Refused, match=r"eta=0.0, not 0.5"):
+        steps("ddpm[ddim-20,eta=0.5]")
+    assert steps("ddpm[ddim-20,sampling_steps=20]") == steps("ddpm[ddim-20,width=16]") == 20
+    assert steps("ddpm[ddim-20]", {"sampling_steps": 5}) == 20, "what is said of all gives way to the label"
+    assert steps("ddpm", {"sampling_steps": 5}) == 5
+
+
 def test_a_curve_has_a_record_for_each_point(tmp_path, fake):
     ring = genbench.dataset("ring8")
     model = genbench.build("flow-matching", ring.spec, hidden=8, depth=1)
