@@ -35,6 +35,7 @@ _COARSE = 1 / 255  # u / (1 - u) with u = 2^-8, the unit roundoff of bfloat16
 _RESIDUAL = 0.0016  # r: about what |e| / |x| is for rows of many values
 _WIDE = 512  # columns from which on a product of one row with several is faster than their differences
 _SEVERAL = 4  # columns a row, from which on that pays
+_ROWS = 64  # of a tile's bounds that are worked on at a time
 _CLOSE = 1e-10  # of a squared distance: what a product may be off for `exact` to take it
 _WORTH = 2 * 10**10  # products in all, above which a bfloat16 product is worth its preparation
 
@@ -187,18 +188,29 @@ def together(*arrays: np.ndarray) -> list[Points]:
 
 def lower_bounds(a: Tile, b: Tile) -> np.ndarray:
     """No squared distance of a row of a to a row of b lies below, `(len(a), len(b))`."""
-    if isinstance(a.values, np.ndarray):
-        block = a.values @ b.values.T
-        block *= -2.0
-    else:
-        block = (a.values @ b.values.T).float().numpy()
-        off = np.abs(block)
-        off *= -2.0 * _COARSE
-        block *= -2.0
-        block += off
+    if not isinstance(a.values, np.ndarray):
+        return _coarse_bounds(a, b)
+    block = a.values @ b.values.T
+    block *= -2.0
     block += a.low[:, None]
     block += b.low
     bounds: np.ndarray = block
+    return bounds
+
+
+def _coarse_bounds(a: Tile, b: Tile) -> np.ndarray:
+    """The same from a bfloat16 product x'y, which may be off by u |x'y|; a few rows at a time, which caches hold."""
+    import torch
+
+    products = a.values @ b.values.T
+    bounds = np.empty(products.shape, dtype=np.float32)
+    of_rows, of_columns = torch.from_numpy(a.low)[:, None], torch.from_numpy(b.low)
+    block = torch.from_numpy(bounds)
+    for part in (slice(start, start + _ROWS) for start in range(0, len(bounds), _ROWS)):
+        some = block[part].copy_(products[part])
+        some.add_(some.abs(), alpha=_COARSE)
+        torch.add(of_columns, some, alpha=-2, out=some)
+        some.add_(of_rows[part])
     return bounds
 
 
