@@ -53,10 +53,10 @@ def estimate(found: Sequence[tuple[Record, Measurement]]) -> Measured:
         low.append((one.value - one.low) * scale)
         high.append((one.high - one.value) * scale)
     seeds = [training_seed(record) for record, _ in found]
-    contributions = [_contributions(record, one) for record, one in found]
     images, sets = None, {_image_set(record) for record, _ in found}
-    if len(sets) == 1 and len({None if x is None else len(x) for x in contributions}) == 1:
-        images = None if contributions[0] is None else np.mean(contributions, axis=0)
+    contributions = [x for record, one in found if (x := _contributions(record, one)) is not None]
+    if len(contributions) == len(found) and len(sets) == 1 and len({len(x) for x in contributions}) == 1:
+        images = np.mean(contributions, axis=0)
     below, above = (math.fsum(halves) / len(halves) for halves in (low, high))
     if len(set(values)) == 1:
         values, seeds = values[:1], seeds[:1]
