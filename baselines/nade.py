@@ -15,7 +15,7 @@ With M > 0 further hidden layers it is the deep NADE, for which h_d is only the 
     h1_d = s(e_d + V_d s(a_d)),    h(l+1)_d = h(l)_d + s(U_l h(l)_d + u_l),    softmax(b_d + E O h(M)_d).
 
 e_d is all that is free to differ from place to place, next to b_d. O has few outputs, the rank; E turns them into L
-logits. It starts as cosines over the levels, E_xr = 2 cos(pi r x / (L - 1)) for r = 1 .. rank, so that neighbouring
+logits. It starts as cosines of the level, E_xr = 2 cos(pi r x / (L - 1)) for r = 1 .. rank, so that neighbouring
 levels share what is learnt: a thousand images hold too few examples of each level to learn all of them apart.
 
 The weights are tied over translations, as in a convolution: F hidden units sit at every place of the pixel grid (and
@@ -52,6 +52,11 @@ from genbench.noise import State, Streams, categorical, fold
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
 
+def _is_deep(data: DataSpec) -> bool:
+    """Whether the deep machine suits the data: small images whose levels are few, and more than two."""
+    return data.levels is not None and 2 < data.levels <= 32 and 4 < max(data.shape[1:]) <= 8
+
+
 @dataclass(frozen=True, kw_only=True)
 class NADEConfig:
     features: int = 32  # F, hidden units at each place
@@ -69,10 +74,12 @@ class NADEConfig:
         size, stride = max(data.shape[1:], default=1), math.isqrt(data.dim)
         if size <= 4:
             return cls(window=5, stride=stride)
-        if size <= 8:
+        if _is_deep(data):
             return cls(
                 features=24, window=7, stride=max(1, stride // 2), layers=2, rank=6, dropout=0.2, learning_rate=4e-3
             )
+        if size <= 8:
+            return cls(window=9, stride=stride, dropout=0.5)
         return cls(stride=stride)
 
 
@@ -110,7 +117,7 @@ class NADE(Model):
         self.exit = nn.Linear(width, rank, bias=False) if config.layers else nn.Identity()
         with torch.no_grad():
             self.w[0] *= 0.3  # the constants of a whole window add up
-            if isinstance(self.expand, nn.Linear):
+            if config.layers and isinstance(self.expand, nn.Linear):
                 angle = math.pi * torch.arange(self.levels)[:, None] / (self.levels - 1)
                 self.expand.weight.copy_(2.0 * torch.cos(angle * torch.arange(1, rank + 1)))
             if isinstance(self.exit, nn.Linear):
@@ -156,7 +163,7 @@ class NADE(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
-        steps = 2600 if 4 < max(data.shape[1:]) <= 8 else 2000 if max(data.shape[1:]) <= 4 else 12_000
+        steps = 2600 if _is_deep(data) else 2000 if max(data.shape[1:]) <= 8 else 12_000
         return Recipe(steps=steps, batch_size=50, schedule="cosine", warmup=50, ema=0.998)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -169,9 +176,9 @@ class NADE(Model):
 
     @torch.no_grad()
     def _base_rates(self, x: Tensor) -> None:
-        """b starts at the marginals' log odds (add 2 / L), which leaves only the dependences to be learnt."""
-        values = self._raster(x)
-        counts = torch.stack([2.0 / self.levels + (values == level).sum(dim=0) for level in range(self.levels)], dim=1)
+        """b starts at the marginals' log odds (add one, or 2 / L where levels share); dependences are left to learn."""
+        values, more = self._raster(x), 2.0 / self.levels if self.config.layers else 1.0
+        counts = torch.stack([more + (values == level).sum(dim=0) for level in range(self.levels)], dim=1)
         rates = torch.log(counts / counts.sum(dim=1, keepdim=True))
         self.b.copy_(rates[:, 1:] - rates[:, :1] if self.levels == 2 else rates)
 

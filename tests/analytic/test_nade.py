@@ -126,13 +126,14 @@ def test_samples_are_the_inverse_cdf_of_the_stated_conditionals(
     assert len(x.flatten(1).unique(dim=0)) > 5
 
 
-def test_training_starts_from_the_base_rates() -> None:
+@pytest.mark.parametrize("layers", [0, 2])
+def test_training_starts_from_the_base_rates(layers: int) -> None:
     """At step 0 the biases are the marginals' log odds, so that the cost is about the independent model's."""
     rates = torch.linspace(0.05, 0.95, 64)
     x = (Streams(0, range(2000)).uniform(64) < rates).to(torch.uint8).reshape(-1, 1, 8, 8)
     data = DataSpec(shape=(1, 8, 8), levels=2)
     torch.manual_seed(0)
-    model = NADE(data, NADEConfig.for_data(data))
+    model = NADE(data, NADEConfig(stride=8, layers=layers))
     ((group, _),) = list(model.losses(Batch(x), Step(0, 10, Streams(0, range(2000)))))
     entropy = -(rates * rates.log() + (1 - rates) * torch.log1p(-rates)).sum()
     assert group == "model"
