@@ -104,14 +104,13 @@
         if (aria === "none") head.removeAttribute("aria-sort");
         else head.setAttribute("aria-sort", aria);
       });
-      // A body leaves the page while its rows move, so that the page is laid out once.
+      // A body leaves the page while its rows move, so that the page is laid out once; and it is emptied first, for to
+      // take rows out one by one, in an order that is not theirs, costs the square of their number.
       if (index >= 0 || this.moved) this.bodies.forEach(({ body, title, rows }, place) => {
-        const fragment = document.createDocumentFragment();
-        fragment.append(title);
-        const next = body.nextSibling;
+        const next = body.nextSibling, order = this.order(place);
         body.remove();
-        for (const i of this.order(place)) fragment.append(rows[i]);
-        body.append(fragment);
+        body.replaceChildren();
+        body.append(title, ...order.map((i) => rows[i]));
         this.table.insertBefore(body, next);
       });
       this.moved = index >= 0;
