@@ -138,15 +138,16 @@ def _estimate(*, real: Any, fake: Any) -> Estimate:
             pair[larger] = sides[larger][part]
             found.append(_solved(*pair))
         value = float(np.mean([one for one, _, _ in found]))
-        potentials = [np.concatenate([p[side + 1] for p in found]) for side in (0, 1)]
-        potentials[1 - larger] = np.mean([p[2 - larger] for p in found], axis=0)
+        of_real, of_fake = ([one[side] for one in found] for side in (1, 2))
+        u = np.mean(of_real, axis=0) if larger else np.concatenate(of_real)
+        v = np.concatenate(of_fake) if larger else np.mean(of_fake, axis=0)
         method += f" of {size} on each side, mean over {len(parts)} disjoint parts of the {max(sizes):,}"
     else:
-        value, *potentials = _solved(*sides)
-    contributions = [(float(side.var(ddof=1)) / len(side), len(side)) for side in potentials]
+        value, u, v = _solved(*sides)
+    contributions = [(float(side.var(ddof=1)) / len(side), len(side)) for side in (u, v)]
     total = sum(variance for variance, _ in contributions)
     df = total**2 / sum(variance**2 / (k - 1) for variance, k in contributions) if total else 1.0
-    return Estimate(value=value, interval=variance_interval(value, total, df, method), n=len(potentials[1]))
+    return Estimate(value=value, interval=variance_interval(value, total, df, method), n=len(v))
 
 
 METRIC = Metric(
