@@ -158,7 +158,7 @@ def _code() -> str:
     root = HERE.parent  # pages quote what models and metrics document
     for folder in ("leaderboard", "genbench", "baselines"):
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".py", ".html", ".css", ".js") or path.parent.name == CONFORMANCE:
+            if path.suffix in (".py", ".html", ".css", ".js") or path.match(f"{CONFORMANCE}/*.json"):
                 found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return found.hexdigest()
 

@@ -104,16 +104,7 @@
         if (aria === "none") head.removeAttribute("aria-sort");
         else head.setAttribute("aria-sort", aria);
       });
-      // A body leaves the page while its rows move, so that the page is laid out once; and it is emptied first, for to
-      // take rows out one by one, in an order that is not theirs, costs the square of their number.
-      if (index >= 0 || this.moved) this.bodies.forEach(({ body, title, rows }, place) => {
-        const next = body.nextSibling, order = this.order(place);
-        body.remove();
-        body.replaceChildren();
-        body.append(title, ...order.map((i) => rows[i]));
-        this.table.insertBefore(body, next);
-      });
-      this.moved = index >= 0;
+      this.orders = this.bodies.map((_, place) => this.order(place));
       this.show();
     }
 
@@ -128,22 +119,22 @@
         && (trust === null || trust.includes(data.trust));
     }
 
+    // Only the rows that are seen are part of the page: to move ten thousand of them would take a second.
     show() {
-      const limit = this.state.all || !this.whole ? Infinity : PAGE;
-      const filtered = this.filtered();
+      const limit = this.state.all || !this.whole ? Infinity : PAGE, filtered = this.filtered();
       let fitting = 0, shown = 0;
-      for (const { body, title } of this.bodies) {
-        let here = 0;
-        for (let row = title.nextElementSibling; row; row = row.nextElementSibling) {
-          const model = body.className === "model", fits = !model || !filtered || this.wanted(row);
-          const hidden = !fits || (model && shown >= limit);
-          fitting += fits;
-          shown += !hidden;
-          here += !hidden;
-          if (row.hidden !== hidden) row.hidden = hidden;
-        }
-        title.hidden = here === 0;
-      }
+      this.bodies.forEach(({ body, title, rows }, place) => {
+        const model = body.className === "model";
+        const fits = this.orders[place].map((i) => rows[i]).filter((row) => !model || !filtered || this.wanted(row));
+        const seen = model ? fits.slice(0, Math.max(limit - shown, 0)) : fits;
+        fitting += fits.length;
+        shown += seen.length;
+        title.hidden = seen.length === 0;
+        const before = body.rows;
+        if (before.length === seen.length + 1 && seen.every((row, i) => before[i + 1] === row)) return;
+        body.replaceChildren(); // one by one, out of their order, they would leave in quadratic time
+        body.append(title, ...seen);
+      });
       this.table.classList.add("ready");
       if (!this.whole) return;
       this.count.textContent = shown === this.rows.length ? "" : `${shown} of ${this.rows.length} rows`;
@@ -315,10 +306,14 @@
         }
         if (words.has("columns")) this.state.columns = words.get("columns").split(",").filter(known);
         this.state.all = words.get("rows") === "all";
-      } else if (this.rows.findIndex((row) => row.id === text) >= PAGE) {
-        this.state.all = true;
       }
       this.apply();
+      const named = this.rows.find((row) => row.id === text);
+      if (named && !named.isConnected) {
+        this.state.all = true;
+        this.apply();
+        named.scrollIntoView();
+      }
     }
   }
 
