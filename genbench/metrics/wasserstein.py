@@ -138,7 +138,7 @@ def _estimate(*, real: Any, fake: Any) -> Estimate:
             pair[larger] = sides[larger][part]
             found.append(_solved(*pair))
         value = float(np.mean([one for one, _, _ in found]))
-        of_real, of_fake = ([one[side] for one in found] for side in (1, 2))
+        of_real, of_fake = [u for _, u, _ in found], [v for _, _, v in found]
         u = np.mean(of_real, axis=0) if larger else np.concatenate(of_real)
         v = np.concatenate(of_fake) if larger else np.mean(of_fake, axis=0)
         method += f" of {size} on each side, mean over {len(parts)} disjoint parts of the {max(sizes):,}"
