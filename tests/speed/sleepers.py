@@ -46,7 +46,7 @@ class Sleeper(Model):
 
     @classmethod
     def samplers(cls, config):
-        return {"slow": {"seconds": 0.05}}
+        return {"slow": {"seconds": 0.05}, "slower": {"seconds": 0.1}}
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         x = noise.normal(3)

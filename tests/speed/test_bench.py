@@ -163,7 +163,7 @@ def test_a_sweep_of_a_suite(tmp_path, fake):
     assert found.exit_code == 0, found.output
     assert "drawn: " in found.stdout
     rows = json.loads(CliRunner().invoke(main, [*sweeping, "--json"]).stdout)["rows"]
-    assert sorted(row["line"] for row in rows) == ["as configured", "slow"]
+    assert sorted(row["line"] for row in rows) == ["as configured", "slow", "slower"]
     assert all(row["quality"]["fid"]["value"] > 0 and row["p50"]["value"] > 0 for row in rows)
     assert not [name for name in fake.made if "gaussian" in name]
 
