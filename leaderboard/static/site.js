@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const PAGE = 200; // so many rows are laid out at first; the others are one press away
+  const PAGE = 100; // so many rows are laid out at first; the others are one press away
 
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
