@@ -68,8 +68,8 @@ def build(model: str, data: DataSpec, *, seed: int = 0, **overrides: Any) -> Mod
         seed: of the initial weights.
         overrides: fields of the model's `Config`, by name.
     """
-    name, own, sampler = split_label(model)
-    return build_configured(model_class(name), data, configure(name, data, {**own, **overrides}, sampler), seed)
+    config = override(configured(model, data), overrides, f"the configuration of {model}")
+    return build_configured(model_class(split_label(model).name), data, config, seed)
 
 
 def build_configured(kind: type[Model], data: DataSpec, config: Any, seed: int) -> Model:
@@ -86,6 +86,26 @@ def configure(model: str, data: DataSpec, overrides: dict[str, Any], sampler: st
         raise Refused(f"{model} cannot serve this dataset: {reason}")
     config = override(kind.Config.for_data(data), overrides, f"the configuration of {model}")  # type: ignore[attr-defined]
     return config if sampler is None else kind.sampler_config(config, sampler)
+
+
+def configured(label: str, data: DataSpec, section: dict[str, Any] | None = None) -> Any:
+    """The configuration that a label means; refused where its sampler would overwrite a field that it sets itself.
+
+    Args:
+        section: what a suite says of all models of the name; a sampler that is named goes before it.
+    """
+    name, overrides, sampler = split_label(label)
+    config = configure(name, data, {**(section or {}), **overrides})
+    if sampler is None:
+        return config
+    chosen = model_class(name).sampler_config(config, sampler)
+    for field_name in overrides:
+        if (given := getattr(config, field_name)) != (taken := getattr(chosen, field_name)):
+            raise Refused(
+                f"model {label!r}: its sampler {sampler} means {field_name}={taken}, not {given}; "
+                "name the sampler, or set its fields one by one"
+            )
+    return chosen
 
 
 def recipe(model: str, data: DataSpec, budget: float, overrides: dict[str, Any]) -> Recipe:

@@ -25,6 +25,7 @@ from torch import Tensor
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the round multipliers of Philox4x32
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85  # the key increments: golden ratio, sqrt(3) - 1
 _MASK = 0xFFFFFFFF
+_AHEAD = 4096  # blocks of four words that are drawn ahead at most
 
 
 class Noise(Protocol):
@@ -94,28 +95,53 @@ class Streams:
         self.n = len(self.indices)
         self.draws = 0
         self._key = (seed & _MASK, seed >> 32 & _MASK)
+        self._ahead: tuple[str, int, int, Tensor] | None = None  # law, blocks, first draw, values (draws, n, 4 blocks)
 
-    def _words(self, count: int) -> list[Tensor]:
-        """The next draw: `count` blocks of four words an image, four tensors `(n, count)`."""
-        block = torch.arange(count, device=self._home)[None, :]
+    def _words(self, count: int, draws: int) -> list[Tensor]:
+        """`count` blocks of four words an image for each of the next draws, four tensors `(draws, n, count)`."""
+        block = torch.arange(count, device=self._home)
         low, high = self.indices[:, None] & _MASK, self.indices[:, None] >> 32 & _MASK
-        draw = torch.full((), self.draws, dtype=torch.int64, device=self._home)
-        self.draws += 1
+        draw = torch.arange(self.draws, self.draws + draws, device=self._home)[:, None, None]
         return philox([block, draw, low, high], self._key)
 
-    def uniform(self, *shape: int) -> Tensor:
+    def _next(self, law: Literal["normal", "uniform"], shape: tuple[int, ...]) -> Tensor:
+        """The next draw. One like the last is drawn together with twice as many to come, while they are small.
+
+        A small draw takes as long as its calls are many, so that a loop over small batches spends less on its noise.
+        """
         size = math.prod(shape)
-        words = torch.stack(self._words(-(-size // 4)), dim=-1).flatten(1)[:, :size]
-        return (((words >> 9).float() + 0.5) * 2.0**-23).reshape(self.n, *shape).to(self.device)
+        count = -(-size // 4)
+        known, blocks, first, values = self._ahead or ("", 0, 0, torch.empty(0))
+        if (known, blocks) != (law, count) or not first <= self.draws < first + len(values):
+            goes_on = (known, blocks, first + len(values)) == (law, count, self.draws)
+            draws = min(2 * len(values), _AHEAD // max(1, self.n * count)) if goes_on else 1
+            words = self._words(count, max(1, draws))
+            first, values = self.draws, (_normal if law == "normal" else _uniform)(words)
+            self._ahead = (law, count, first, values)
+        drawn = values[self.draws - first]
+        self.draws += 1
+        return drawn[:, :size].reshape(self.n, *shape).contiguous().to(self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._next("uniform", shape)
 
     def normal(self, *shape: int) -> Tensor:
-        size = math.prod(shape)
-        w = [(word.double() + 0.5) * 2.0**-32 for word in self._words(-(-size // 4))]
-        values = []
-        for radius, angle in ((w[0], w[1]), (w[2], w[3])):
-            length = torch.sqrt(-2.0 * torch.log(radius))
-            values += [length * torch.cos(2.0 * math.pi * angle), length * torch.sin(2.0 * math.pi * angle)]
-        return torch.stack(values, dim=-1).flatten(1)[:, :size].reshape(self.n, *shape).float().to(self.device)
+        return self._next("normal", shape)
+
+
+def _uniform(words: Sequence[Tensor]) -> Tensor:
+    """`(..., 4 count)` from four tensors of words `(..., count)`."""
+    return ((torch.stack(list(words), dim=-1).flatten(-2) >> 9).float() + 0.5) * 2.0**-23
+
+
+def _normal(words: Sequence[Tensor]) -> Tensor:
+    """Box-Muller: `(..., 4 count)` from four tensors of words `(..., count)`."""
+    w = [(word.double() + 0.5) * 2.0**-32 for word in words]
+    values = []
+    for radius, angle in ((w[0], w[1]), (w[2], w[3])):
+        length = torch.sqrt(-2.0 * torch.log(radius))
+        values += [length * torch.cos(2.0 * math.pi * angle), length * torch.sin(2.0 * math.pi * angle)]
+    return torch.stack(values, dim=-1).flatten(-2).float()
 
 
 class Recorded:

@@ -18,7 +18,7 @@ import torch
 
 from genbench import catalog, construct, protocols, provenance
 from genbench.suite import Settings, Suite, split_label
-from genbench.types import Dataset, DataSpec, Model, Recipe, Refused, sampling_only
+from genbench.types import Dataset, Model, Recipe, Refused, sampling_only
 
 REAL = "real"  # the reference row of every dataset: training images, measured as if they were samples
 
@@ -151,7 +151,7 @@ def _cells(
         if reason := construct.model_class(name).supports(data.spec):
             skipped[f"{data_name} / {label}"] = reason
             continue
-        config = configured(label, data.spec, suite.config.get(name, {}))
+        config = construct.configured(label, data.spec, suite.config.get(name, {}))
         recipe = construct.recipe(name, data.spec, settings.budget, suite.recipe.get(name, {}))
         for seed in suite.seeds:
             yield Cell(
@@ -164,26 +164,6 @@ def _cells(
                 recipe=recipe,
                 device=device,
             )
-
-
-def configured(label: str, data: DataSpec, section: dict[str, Any] | None = None) -> Any:
-    """The configuration that a label means; refused where its sampler would overwrite a field that it sets itself.
-
-    Args:
-        section: what a suite says of all models of the name; a sampler that is named goes before it.
-    """
-    name, overrides, sampler = split_label(label)
-    config = construct.configure(name, data, {**(section or {}), **overrides})
-    if sampler is None:
-        return config
-    chosen = construct.model_class(name).sampler_config(config, sampler)
-    for field_name in overrides:
-        if (given := getattr(config, field_name)) != (taken := getattr(chosen, field_name)):
-            raise Refused(
-                f"model {label!r}: its sampler {sampler} means {field_name}={taken}, not {given}; "
-                "name the sampler, or set its fields one by one"
-            )
-    return chosen
 
 
 def _check_counts(settings: Settings) -> None:

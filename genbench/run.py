@@ -13,23 +13,22 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor
 
-from genbench import images, provenance
+from genbench import provenance
 from genbench.catalog import reference
 from genbench.construct import build_configured
 from genbench.errors import Unusable
 from genbench.evaluate import evaluate
-from genbench.files import locked, sha256
+from genbench.files import locked
 from genbench.noise import derive
+from genbench.pictures import pictures
 from genbench.plan import REAL, Cell, Plan, plain
 from genbench.plan import plan as plan
-from genbench.record import SCHEMA, Asset, Cost, Curve, DatasetRun, ModelRun, Record
+from genbench.record import SCHEMA, Cost, Curve, DatasetRun, ModelRun, Record
 from genbench.sample import sample
 from genbench.speed.latency import seconds_per_image
 from genbench.store import Store
 from genbench.train import train
 from genbench.types import Dataset, History, Model
-
-_GRID = 100  # images on a contact sheet
 
 
 @dataclass
@@ -81,12 +80,7 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
     evaluated = time.perf_counter()
     if model is not None:
         table["seconds_per_image"] = seconds_per_image(model)
-    sheet = (
-        images.grid(samples[:_GRID], data.spec.levels)
-        if data.spec.levels
-        else images.scatter(samples[:2500], data.images("test")[:2500])
-    )
-    asset = images.png(sheet)
+    assets, files = pictures(samples, data, cell.key, neighbours=model is not None)
     done = history.accounting
     result = Record(
         schema=SCHEMA,
@@ -114,15 +108,11 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
         curves={name: Curve(steps=c["steps"], values=c["values"]) for name, c in history.items()},
         report=model.report() if model else {},
         measurements={m.name: m for m in table.values()},
-        assets={
-            "samples": Asset(
-                file=f"{cell.key}-samples.png", sha256=sha256(asset), height=sheet.shape[0], width=sheet.shape[1]
-            )
-        },
+        assets=assets,
         per_image=table.per_image,
     )
     store.save_samples(cell.key, samples)
-    store.write_record(result, {f"{cell.key}-samples.png": asset})
+    store.write_record(result, files)
     return result
 
 

@@ -39,7 +39,7 @@ FLOORS = {
         "protocols",
         "recordsets",
     ],
-    2: ["inputs", "evaluate", "lane"],
+    2: ["inputs", "evaluate", "lane", "pictures"],
     3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare", "reproduce"],
     4: ["cli"],
 }

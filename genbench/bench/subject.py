@@ -37,7 +37,7 @@ class Subject:
     def configured(self) -> Any:
         """All of the configuration."""
         if self.config is None:
-            return plan.configured(self.label, self.data.spec)
+            return construct.configured(self.label, self.data.spec)
         return construct.configure(split_label(self.label).name, self.data.spec, self.config)
 
     def built(self) -> Model:

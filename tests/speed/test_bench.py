@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 import genbench
-from genbench import bench, plan, provenance
+from genbench import bench, construct, provenance
 from genbench.bench import Subject, Terms, facts, lanes, points, speed, sweep
 from genbench.errors import Refused, Unavailable
 from genbench.lane import Lane
@@ -240,7 +240,7 @@ def test_somebody_else_on_the_gpu_is_refused(digits, tmp_path, fake, monkeypatch
 
 
 def configured(label, data):
-    return plan.configured(label, data.spec)
+    return construct.configured(label, data.spec)
 
 
 def test_points_of_a_curve(digits):
@@ -249,7 +249,7 @@ def test_points_of_a_curve(digits):
     def labels(label, steps=None):
         found = points(label, configured(label, digits), digits.spec, steps)
         assert len({p.config for p in found}) == len(found)
-        assert all(plan.configured(p.label, digits.spec) == p.config for p in found)
+        assert all(construct.configured(p.label, digits.spec) == p.config for p in found)
         return [(p.line, p.label) for p in found]
 
     assert labels("ddpm[width=16]", [2, 20, 60]) == [  # it has 50 steps at most
@@ -269,7 +269,7 @@ def test_points_of_a_curve(digits):
 
 def test_a_sampler_overwrites_nothing_that_its_label_sets(digits):
     def steps(label, section=None):
-        return plan.configured(label, digits.spec, section).sampling_steps
+        return construct.configured(label, digits.spec, section).sampling_steps
 
     for label in ("ddpm[ddim-20,sampling_steps=5]", "ddpm[sampling_steps=5,ddim-20]"):
         with pytest.raises(Refused, match="its sampler ddim-20 means sampling_steps=20, not 5"):
