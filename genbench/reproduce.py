@@ -147,7 +147,7 @@ def cell_of(
 
 def _check_reproducible(one: Record) -> None:
     """Only what `genbench run` wrote is a cell; the rest says how it is made again."""
-    if one.settings.get("measured") == "speed":
+    if one.settings.get("measured") in ("speed", "sweep"):
         raise Refused(f"{one.key} is a measurement of speed; `genbench speed` measures it again, `compare` compares")
     if one.model.family == "pathology":
         raise Refused(f"{one.key} is damaged real data; `genbench stress` makes it again")

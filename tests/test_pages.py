@@ -331,6 +331,24 @@ def test_a_sweep_joins_the_samplers_of_one_model(records: Collection) -> None:
     assert "ddpm[steps=20]" in drawn
 
 
+def test_points_of_a_sweep_are_drawn_with_their_family_and_are_no_rows() -> None:
+    settings = {"samples": 1000, "measured": "sweep", "line": "ddim"}
+    points = [
+        msgspec.structs.replace(make(label, digits(), config={"steps": steps}), settings=settings, key=key)
+        for label, steps, key in (("ddpm", 5, "a" * 16), ("ddpm[steps=20]", 20, "b" * 16))
+    ]
+    found = collection([make("ddpm", digits()), make("vae", digits()), *points])
+    site, _ = site_of(found)
+    assert sorted(row.label for row in site.sections[0].rows) == ["ddpm", "vae"]
+    (section,) = site.swept
+    assert len(section.rows) == 2
+    pages = pages_of(found, "family", "run")
+    assert "figures/digits-diffusion" in pages["families/diffusion.html"]
+    assert "runs/aaaaaaaaaaaaaaaa.html" in pages
+    without = pages_of(collection([make("ddpm", digits()), make("vae", digits())]), "family")
+    assert "figures/digits-diffusion" not in without["families/diffusion.html"]
+
+
 def test_a_sweep_never_mixes_machines() -> None:
     slow = MACHINE | {"cpu": "another"}
     mixed = [make("ddpm", digits()), make("ddpm[steps=20]", digits(), environment=slow)]

@@ -79,11 +79,15 @@ def _part(site: Site, section: Section, rows: list[Row], found: list[Standing], 
 
 
 def _figures(site: Site, section: Section, rows: list[Row], family: str) -> list[Drawn]:
+    """Of the records of a sweep where there are some, else of the table's own rows."""
+    swept = [one for one in site.swept if one.title == section.title]
+    points = [row for one in swept for row in one.rows if row.family == family]
+
     def address(row: Row) -> str:
-        return f"../{site.model(row.label)}"
+        return f"../{site.run(row.records[0])}" if points else f"../{site.model(row.label)}"
 
     found = []
-    for sweep in sweeps.sweeps(section, rows):
+    for sweep in sweeps.sweeps(swept[0], points) if points else sweeps.sweeps(section, rows):
         title = f"{sweep.y.heading} against {sweep.x.heading}, {family} on {section.title}"
 
         def draw(name: str, sweep: sweeps.Sweep = sweep, title: str = title) -> svg.Figure:
