@@ -2,121 +2,153 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leaderboard.build import build
-from tests import synthetic
+from tests.e2e.chromium import eventually, requests, show
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="there is no Chromium with its chromedriver")
-
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
+OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
+TO_THE_END = "window.scrollTo(0, document.body.scrollHeight)"
+TEXT = "return document.querySelector('main').innerText"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    synthetic.populate(folder / "records", side=3)
-    (folder / "records" / "broken.json").write_text("{")
-    return build(folder / "records", folder / "site")
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_nothing_is_blocked_and_nothing_leaves(browser: Any, site: Path, kinds: list[Path], scripts: bool) -> None:
+    requests(browser)
+    for page in kinds:
+        show(browser, page, scripts=scripts)
+        browser.execute_script(OPEN_ALL)
+        browser.execute_script(TO_THE_END)
+        assert browser.get_log("browser") == [], page
+        asked = requests(browser)
+        assert page.as_uri() in asked
+        assert (site / "style.css").as_uri() in asked
+        assert ((site / "site.js").as_uri() in asked) == scripts, page
+        assert all(url.startswith(site.as_uri()) for url in asked), asked
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def show(browser: Any, page: Path, width: int = 1400, scheme: str = "light") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(page.as_uri())
-
-
-def test_nothing_is_blocked_and_nothing_leaves(browser: Any, site: Path) -> None:
-    browser.get_log("performance")
-    show(browser, site)
-    browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
-    assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-    assert {url.rsplit("/", 1)[-1] for url in asked} >= {"index.html", "style.css"}
-    assert all(url.startswith(site.parent.as_uri()) for url in asked), asked
-
-
-def test_pictures_load_and_keep_their_places(browser: Any, site: Path) -> None:
-    show(browser, site)
-    sizes = browser.execute_async_script(
-        """const done = arguments[0], images = [...document.images];
-        images.forEach(i => { i.loading = 'eager'; });
-        const sizes = () => images.map(i => [i.naturalWidth, i.width, i.height]);
-        Promise.all(images.map(i => i.decode())).then(() => done(sizes()));"""
-    )
-    assert len(sizes) == 31
-    assert all(natural > 0 and abs(width - height) <= 1 for natural, width, height in sizes)
-
-
-@pytest.mark.parametrize("width", [320, 400, 768, 1400])
-def test_the_page_never_scrolls_sideways(browser: Any, site: Path, width: int) -> None:
-    show(browser, site, width)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    scrolling = "return [...document.querySelectorAll('.scroll')].some(e => e.scrollWidth > e.clientWidth)"
-    assert browser.execute_script(scrolling) or width == 1400, "wide tables scroll inside their own container"
-
-
-def test_figures_follow_the_colour_scheme(browser: Any, site: Path) -> None:
-    """Variables in presentation attributes have to reach the figures, or dark text would stand on dark paper."""
-    found = {}
-    for scheme in ("light", "dark"):
-        show(browser, site, scheme=scheme)
-        found[scheme] = browser.execute_script(
-            """const style = getComputedStyle;
-            const label = [...document.querySelectorAll('.panels svg text')].find(t => /better/.test(t.textContent));
-            return [style(document.body).backgroundColor, style(label).fill, style(document.body).color]"""
+def test_pages_are_complete_without_scripts(browser: Any, site: Path, kinds: list[Path]) -> None:
+    """Nothing of a page is hidden, and nothing that could not work is offered."""
+    for page in kinds:
+        show(browser, page, scripts=False)
+        assert len(browser.execute_script(TEXT)) > 100, page
+        hidden = browser.execute_script(
+            """return [...document.querySelectorAll('main :is(td, th, p, li, a, img, figure)')].filter(
+                e => !e.closest('details, [hidden]') && !e.checkVisibility()).map(e => e.outerHTML.slice(0, 80))"""
         )
-    assert found["light"][0] == "rgb(255, 255, 255)"
-    assert found["light"][0] != found["dark"][0]
-    for _, label, ink in found.values():
-        assert label == ink
+        assert hidden == [], page
+        controls = (
+            "return [...document.querySelectorAll('button, input, select')].filter(e => e.checkVisibility()).length"
+        )
+        assert browser.execute_script(controls) == 0, page
 
 
-def test_a_point_leads_to_its_row(browser: Any, site: Path) -> None:
-    show(browser, site)
-    target = browser.execute_script("return document.querySelector('.panels svg a').getAttribute('href')")
-    browser.get(f"{site.as_uri()}{target}")
-    assert browser.execute_script("return document.querySelector('tr:target th').textContent.trim()")
+def test_pictures_load_and_keep_their_places(browser: Any, site: Path, kinds: list[Path]) -> None:
+    """A layout shift (0 to 1, of what was visible) comes from a picture without a size or from a late script."""
+    seen = 0
+    for page in kinds:
+        show(browser, page)
+        before = browser.execute_script("return document.documentElement.scrollHeight")
+        sizes = browser.execute_async_script(
+            """const done = arguments[0], images = [...document.images];
+            images.forEach(i => { i.loading = 'eager'; });
+            const sizes = () => images.map(i => [i.naturalWidth, i.naturalWidth / i.naturalHeight, i.width / i.height]);
+            Promise.all(images.map(i => i.decode())).then(() => done(sizes()));"""
+        )
+        seen += len(sizes)
+        assert all(width > 0 and abs(shown / own - 1) < 0.02 for width, own, shown in sizes), page
+        assert browser.execute_script("return document.documentElement.scrollHeight") == before, page
+        shift = browser.execute_async_script(
+            """const done = arguments[0]; let sum = 0;
+            const watch = new PerformanceObserver(list => list.getEntries().forEach(e => { sum += e.value; }));
+            watch.observe({type: 'layout-shift', buffered: true});
+            requestAnimationFrame(() => setTimeout(() => done(sum), 50));"""
+        )
+        assert shift < 0.01, page
+    assert seen > 10
 
 
-def test_labels_stay_inside_their_figures(browser: Any, site: Path) -> None:
-    show(browser, site)
-    outside = browser.execute_script(
-        """return [...document.querySelectorAll('.panels svg')].flatMap(svg => {
-            const frame = svg.getBoundingClientRect();
-            return [...svg.querySelectorAll('text')].filter(text => {
-                const box = text.getBoundingClientRect();
-                return box.left < frame.left - 1 || box.right > frame.right + 1
-                    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
-            }).map(text => text.textContent);
-        })"""
+@pytest.mark.parametrize("width", [320, 360, 768, 1400])
+def test_no_page_scrolls_sideways(browser: Any, kinds: list[Path], width: int) -> None:
+    scrolled = 0
+    for page in kinds:
+        show(browser, page, width=width)
+        browser.execute_script(OPEN_ALL)
+        found, wide = browser.execute_script(
+            """const apart = '.scroll, pre, svg, .away';
+            const over = [...document.querySelectorAll('main *')].filter(
+                e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(apart));
+            const inner = [...document.querySelectorAll('.scroll')].some(e => e.scrollWidth > e.clientWidth);
+            return [[document.documentElement.scrollWidth, ...over.map(e => e.outerHTML.slice(0, 90))], inner]"""
+        )
+        assert found[0] <= width, (page, found)
+        scrolled += wide
+    assert scrolled or width == 1400, "wide tables scroll inside their own container"
+
+
+def test_pages_follow_the_colour_scheme(browser: Any, kinds: list[Path]) -> None:
+    """Variables in presentation attributes have to reach the figures, or dark text would stand on dark paper."""
+    for page in kinds:
+        found = {}
+        for scheme in ("light", "dark"):
+            show(browser, page, scheme=scheme)
+            found[scheme] = browser.execute_script(
+                """const style = getComputedStyle, texts = [...document.querySelectorAll('.panels svg text')];
+                const label = texts.find(t => /better/.test(t.textContent));
+                return [style(document.body).backgroundColor, style(document.body).color, label && style(label).fill]"""
+            )
+        assert found["light"][0] == "rgb(255, 255, 255)", page
+        assert found["light"][0] != found["dark"][0]
+        for _, ink, label in found.values():
+            assert label in (ink, None), page
+    assert found
+
+
+def test_paper_is_white_and_has_no_controls(browser: Any, site: Path) -> None:
+    show(browser, site / "datasets" / "digits.html", scheme="dark", media="print")
+    paper, nav, tools = browser.execute_script(
+        """const shown = s => [...document.querySelectorAll(s)].some(e => e.checkVisibility());
+        const root = getComputedStyle(document.documentElement).backgroundColor;
+        return [getComputedStyle(document.body).backgroundColor, shown('nav'), shown('.tools')]"""
     )
-    assert outside == []
+    assert paper == "rgb(255, 255, 255)"
+    assert not nav
+    assert not tools
+
+
+def test_a_point_leads_to_its_model(browser: Any, site: Path) -> None:
+    for page in (site / "index.html", site / "datasets" / "digits.html"):
+        show(browser, page)
+        target, label = browser.execute_script(
+            """const point = document.querySelector('.panels svg a');
+            return [point.href.baseVal, point.getAttribute('aria-label') ?? point.textContent]"""
+        )
+        browser.get((page.parent / target).as_uri())
+        assert browser.execute_script("return document.querySelector('h1').textContent") in label
+
+
+def test_labels_stay_inside_their_figures(browser: Any, kinds: list[Path]) -> None:
+    for page in kinds:
+        show(browser, page)
+        outside = browser.execute_script(
+            """return [...document.querySelectorAll('figure svg')].flatMap(svg => {
+                const frame = svg.getBoundingClientRect();
+                return [...svg.querySelectorAll('text')].filter(text => {
+                    const box = text.getBoundingClientRect();
+                    return box.left < frame.left - 1 || box.right > frame.right + 1
+                        || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+                }).map(text => text.textContent);
+            })"""
+        )
+        assert outside == [], page
+
+
+def test_a_row_that_is_named_in_the_address_stands_out(browser: Any, site: Path) -> None:
+    show(browser, site / "datasets" / "digits.html")
+    name = browser.execute_script("return document.querySelector('#table tbody.model tr[id]').id")
+    show(browser, f"{(site / 'datasets' / 'digits.html').as_uri()}#{name}")
+    colour = "return getComputedStyle(document.querySelector(arguments[0])).backgroundColor"
+    assert browser.execute_script(colour, "tr:target > th") != browser.execute_script(colour, "body")
+    assert eventually(lambda: browser.execute_script("return window.scrollY")) > 0
