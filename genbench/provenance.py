@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -75,6 +76,22 @@ def code_digest(modules: Iterable[str]) -> str:
     return digest({module: text for module, text in seen.items() if text})
 
 
+@cache
+def _commit() -> str | None:
+    """The commit that the package was taken from, with "+" behind it where files differ; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    found = []
+    for ask in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            done = subprocess.run(["git", *ask], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        found.append(done.stdout.strip())
+    return found[0] + ("+" if found[1] else "")
+
+
 def weights_digest(state: dict[str, torch.Tensor]) -> str:
     """sha256 over names, shapes, types and bytes of a state dict."""
     found = hashlib.sha256()
@@ -89,6 +106,7 @@ def environment(device: torch.device) -> dict[str, Scalar]:
     """What the machine and the software are; nothing about the user."""
     found: dict[str, Scalar] = {
         "genbench": genbench.__version__,
+        "commit": _commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),

@@ -196,7 +196,7 @@ class Site:
             "until": shown[-1][:10],
             "days": (last - first).days,
             "versions": sorted({plain(str(one.get("genbench") or "unknown"), 40) for one in environments}),
-            "commits": sorted({plain(str(one["commit"]), 12) for one in environments if one.get("commit")}),
+            "commits": sorted({plain(str(one["commit"]), 13) for one in environments if one.get("commit")}),
         }
 
     def row_of(self, one: Record) -> tuple[Section, Row] | None:

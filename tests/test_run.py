@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from genbench import files, suite
+from genbench import files, provenance, suite
 from genbench.errors import Refused
 from genbench.run import plan, run
 from genbench.store import Store
@@ -210,3 +211,19 @@ def test_kill_minus_nine_during_a_run_then_again(tiny, tmp_path):
     store = Store(tmp_path / "killed")
     for record in quiet.records:
         assert without_times(store.read_record(record.key)) == without_times(record)
+
+
+def test_the_environment_names_the_commit_of_a_checkout_and_none_elsewhere(tmp_path, monkeypatch):
+    provenance._commit.cache_clear()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "genbench" / "provenance.py"))
+    assert provenance._commit() is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    (tmp_path / "file").write_text("one")
+    for words in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *words], check=True)
+    provenance._commit.cache_clear()
+    assert re.fullmatch(r"[0-9a-f]{12}", provenance._commit())
+    (tmp_path / "file").write_text("two")
+    provenance._commit.cache_clear()
+    assert provenance._commit().endswith("+")
+    provenance._commit.cache_clear()
