@@ -23,7 +23,7 @@ from leaderboard.standings import AXES
 from leaderboard.table import Section
 from leaderboard.typography import measured, plain
 
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 552.0, 10.0, 210.0
+LEFT, RIGHT, TOP, BOTTOM = 68.0, 552.0, 10.0, 210.0
 WIDTH, HEIGHT = 560, 240
 LINES = 30  # in a chart
 LETTER = 5.8  # how wide a letter of a name is, about

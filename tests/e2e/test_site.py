@@ -46,7 +46,7 @@ def test_pages_are_complete_without_scripts(browser: Any, site: Path, kinds: lis
 
 
 def test_pictures_load_and_keep_their_places(browser: Any, site: Path, kinds: list[Path]) -> None:
-    """A layout shift (0 to 1, of what was visible) comes from a picture without a size or from a late script."""
+    """No picture moves what is below it; and what a script adds late shifts no more than 0.1 of what is visible."""
     seen = 0
     for page in kinds:
         show(browser, page)
@@ -66,7 +66,7 @@ def test_pictures_load_and_keep_their_places(browser: Any, site: Path, kinds: li
             watch.observe({type: 'layout-shift', buffered: true});
             requestAnimationFrame(() => setTimeout(() => done(sum), 50));"""
         )
-        assert shift < 0.01, page
+        assert shift < 0.1, page
     assert seen > 10
 
 
