@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -119,6 +120,23 @@ def load(name: str, changes: list[str] | None = None) -> Suite:
         return msgspec.convert(content, Suite)
     except msgspec.ValidationError as error:
         raise Refused(f"suite {name}: {_explain(str(error))}") from None
+
+
+def only(suite: Suite, models: Sequence[str], datasets: Sequence[str]) -> Suite:
+    """The suite's settings for some models and datasets alone; none given leaves the suite's own.
+
+    A model or a dataset that the suite does not have is added: models run on every dataset that is left.
+    """
+    groups, seen = [], set[str]()
+    for group in suite.group:
+        left = [name for name in group.datasets if (not datasets or name in datasets) and name not in seen]
+        seen |= set(left) if models else set()  # models that are named run on a dataset once, in its first group
+        groups.append(msgspec.structs.replace(group, datasets=left, models=[*models] or group.models))
+    new = [name for name in datasets if not any(name in group.datasets for group in groups)]
+    if new and not models:
+        raise Refused(f"the suite has no models for dataset {new[0]!r}; name some with --model")
+    groups += [Group(datasets=new, models=[*models])] if new else []
+    return msgspec.structs.replace(suite, group=[group for group in groups if group.datasets])
 
 
 def _change(content: dict[str, Any], change: str) -> None:

@@ -66,3 +66,26 @@ def test_labels():
     for wrong in ("gan[", "gan[a=1]b", "ddpm[ddim-20,ddim-10]", "gan[=3]"):
         with pytest.raises(Refused, match="is not of the form"):
             suite.split_label(wrong)
+
+
+def test_some_models_and_datasets_of_a_suite_alone():
+    quick = suite.load("quick")
+    (group,) = suite.only(quick, ["vae", "mine:Mine"], ["ring8"]).group
+    assert (group.datasets, group.models, group.samples) == (["ring8"], ["vae", "mine:Mine"], 2500)  # the group's own
+    own = suite.only(quick, [], ["digits-binary"]).group
+    assert [(one.datasets, one.models) for one in own] == [(["digits-binary"], ["independent", "rbm"])]
+    everywhere = suite.only(quick, ["vae"], []).group
+    assert [one.datasets for one in everywhere] == [["digits"], ["digits-binary"], ["ring8"]]
+    assert {tuple(one.models) for one in everywhere} == {("vae",)}
+    (new,) = suite.only(quick, ["vae"], ["moons"]).group
+    assert (new.datasets, new.models) == (["moons"], ["vae"])
+    assert suite.only(quick, [], []) == quick
+    with pytest.raises(Refused, match="no models for dataset 'moons'; name some with --model"):
+        suite.only(quick, [], ["moons"])
+
+
+def test_a_model_that_is_named_runs_on_a_dataset_once(tmp_path):
+    path = tmp_path / "twice.toml"
+    path.write_text(GROUP + GROUP.replace("gan", "vae"))
+    assert [one.datasets for one in suite.only(suite.load(str(path)), ["rbm"], []).group] == [["ring8"]]
+    assert len(suite.only(suite.load(str(path)), [], ["ring8"]).group) == 2
