@@ -43,6 +43,7 @@ FLOORS = {
     3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare", "reproduce"],
     4: ["cli"],
 }
+ROOMS_OF_VERBS = ("running", "instruments", "timing", "publishing")
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 # Lines that are straight rather than sideways: who on floor 1 and 3 may know whom.
 ALLOWED = {
@@ -72,8 +73,8 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module
-            if node.module == "genbench":
-                found |= {f"genbench.{alias.name}" for alias in node.names}
+            if node.module in ("genbench", "genbench.cli"):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
             else:
                 found.add(node.module)
     return found
@@ -100,6 +101,16 @@ def test_genbench_imports_point_downward(path):
         if name == "cli" or other in ("__version__", "dataset"):
             continue
         assert FLOOR[other] < FLOOR[name] or FLOOR[name] == FLOOR[other] == 0, f"{name} imports {other}, not below it"
+
+
+def test_the_rooms_of_the_verbs_know_only_what_they_share():
+    """Only the package itself knows all rooms, so that no import goes round in a circle."""
+    rooms = {path.stem: imports(path) for path in python_files("genbench/cli")}
+    for room in ROOMS_OF_VERBS:
+        known = {module for module in rooms.pop(room) if module.startswith("genbench.cli")}
+        assert known <= {"genbench.cli.shared"}, f"cli/{room}.py imports {known}"
+    assert not {module for module in rooms.pop("shared") if module.startswith("genbench.cli")}
+    assert set(rooms) == {"__init__", "__main__"}, f"add {sorted(rooms)} to ROOMS_OF_VERBS"
 
 
 @pytest.mark.parametrize("path", python_files("baselines"), ids=lambda p: str(p.relative_to(ROOT)))
