@@ -17,9 +17,10 @@ rounded to the levels, its mean and scale the decoder's outputs.
 
 Reference: Neural discrete representation learning (van den Oord, Vinyals and Kavukcuoglu, 2017).
 
-Deviations: the prior is a small causal transformer (there a PixelCNN); the codebook starts from encoder outputs, and
-codes that hardly any image uses start anew from there (as in Jukebox: A generative model for music, Dhariwal, Jun,
-Payne, Kim, Radford and Sutskever, 2020); group normalization in the residual blocks.
+Deviations: the prior is a small causal transformer, on small images of few levels a deep NADE (there a PixelCNN), both
+in `code_priors.py`; the codebook starts from encoder outputs, and codes that hardly any image uses start anew from
+there (as in Jukebox: A generative model for music, Dhariwal, Jun, Payne, Kim, Radford and Sutskever, 2020); group
+normalization in the residual blocks.
 """
 
 from __future__ import annotations
@@ -27,17 +28,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.code_priors import Attention, Drawn, Perceptron, Prior
 from baselines.nets import ResBlock
 from genbench import images
-from genbench.noise import State, Streams, categorical, fold
+from genbench.noise import Streams
 from genbench.types import Batch, DataSpec, Model, Noise, Recipe, Refused, Step, Unit
 
-Drawn = tuple[Tensor, Tensor, Tensor]  # codes, and the keys and values of the position they were drawn at
+
+def _is_tiny(data: DataSpec) -> bool:
+    """Whether the perceptron was measured on such data: up to 64 values an image, levels few but more than two."""
+    return data.levels is not None and 2 < data.levels <= 32 and 16 < data.dim <= 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +60,31 @@ class VQVAEConfig:
     restart_every: int = 100  # steps
     restart_below: float = 0.03  # of its fair share of the uses: then a code starts anew
     tokenizer_share: float = 0.5  # of the steps
+    prior: Literal["attention", "perceptron"] = "attention"
     prior_width: int = 96
     prior_depth: int = 3
-    prior_heads: int = 4
     prior_dropout: float = 0.0
+    prior_heads: int = 4  # of "attention"
+    prior_forgetting: float = 0.0  # of "perceptron"
     learning_rate: float = 1e-3
 
     @classmethod
     def for_data(cls, data: DataSpec) -> VQVAEConfig:
         if data.dim <= 16:
             return cls(codes=8, code_dim=4, width=32, blocks=1, restart_every=20, prior_width=64, learning_rate=5e-3)
+        if _is_tiny(data):
+            # Few codes: a thousand images teach the prior what goes with what only where there is little to choose.
+            return cls(
+                codes=8,
+                width=48,
+                blocks=1,
+                tokenizer_share=0.3,
+                prior="perceptron",
+                prior_width=256,
+                prior_depth=1,
+                prior_dropout=0.3,
+                prior_forgetting=0.2,
+            )
         if data.dim <= 64:
             # A quadrant for a code: a few hundred images teach the prior what goes with what only for few positions.
             return cls(codes=64, width=32, blocks=1, smallest=2, prior_width=64, prior_depth=2, prior_dropout=0.3)
@@ -102,133 +123,6 @@ class Decoder(nn.Sequential):
         super().__init__(*layers, nn.SiLU(), nn.Conv2d(width, outputs, 3, padding=1))
 
 
-class Block(nn.Module):
-    """Causal self-attention and a perceptron, both residual after layer normalization."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, nn.Dropout(dropout)
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        # No bias: softmax does not see one that all keys share.
-        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """`(n, s, width)` to the same."""
-        q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self._after(h, seen.transpose(1, 2).flatten(2))
-
-    def _after(self, h: Tensor, seen: Tensor) -> Tensor:
-        h = h + self.dropout(self.out(seen))
-        return h + self.dropout(self.mlp(self.norm2(h)))
-
-    def at_a_position(self, h: Tensor, keys: Tensor, values: Tensor, earlier: Tensor) -> Drawn:
-        """The same for one position, `(n, width)`, given keys and values of all.
-
-        Args:
-            keys, values: `(n, heads, S, d)`.
-            earlier: boolean `(S,)`, the positions before this one; what stands at the others does not matter.
-
-        Returns:
-            h, and the position's own key and value, `(n, heads, d)`.
-        """
-        q, k, v = self.qkv(self.norm1(h)).unflatten(1, (3, self.heads, -1)).unbind(1)
-        others = (keys @ q[..., None])[..., 0].masked_fill(~earlier, -torch.inf)
-        scores = torch.cat([others, (q * k).sum(dim=2, keepdim=True)], dim=2)
-        weights = torch.softmax(scores * q.shape[2] ** -0.5, dim=2)
-        seen = (weights[:, :, None, :-1] @ values)[:, :, 0] + weights[:, :, -1:] * v
-        return self._after(h, seen.flatten(1)), k, v
-
-
-class Prior(nn.Module):
-    """p(z) over sequences of S codes: a causal transformer, position s sees the codes before it."""
-
-    def __init__(self, positions: int, config: VQVAEConfig) -> None:
-        super().__init__()
-        width, self.codes, self.heads = config.prior_width, config.codes, config.prior_heads
-        self.embedding = nn.Embedding(config.codes + 1, width)  # the last one stands for the start
-        self.place = nn.Parameter(0.02 * torch.randn(positions, width))
-        self.dropout = nn.Dropout(config.prior_dropout)
-        self.blocks = nn.ModuleList(
-            Block(width, config.prior_heads, config.prior_dropout) for _ in range(config.prior_depth)
-        )
-        self.norm, self.exit = nn.LayerNorm(width), nn.Linear(width, config.codes)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Codes `(n, S)` to the logits of each given those before it, `(n, S, K)`."""
-        before = F.pad(z, (1, 0), value=self.codes)[:, :-1]
-        h = self.dropout(self.embedding(before) + self.place)
-        for block in self.blocks:
-            h = block(h)
-        return self.exit(self.norm(h))
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) of codes `(n, S)`, `(n,)`."""
-        return torch.log_softmax(self(z), dim=2).gather(2, z[..., None])[..., 0].sum(dim=1)
-
-    def draw(self, code: Tensor, position: Tensor, uniform: Tensor, keys: Tensor, values: Tensor) -> Drawn:
-        """The code at a position.
-
-        Args:
-            code: the one before it, `(n,)`.
-            position: int64 `(1,)`.
-            uniform: `(n,)`.
-            keys, values: of B blocks at all positions, those before this one filled in, `(n, B, heads, S, d)`.
-
-        Returns:
-            The code, `(n,)`, and this position's keys and values, `(n, B, heads, d)`.
-        """
-        earlier = torch.arange(keys.shape[3], device=keys.device) < position
-        h = self.embedding(code) + self.place.index_select(0, position)
-        own = []
-        for i, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            h, key, value = block.at_a_position(h, keys[:, i], values[:, i], earlier)
-            own.append((key, value))
-        code = categorical(self.exit(self.norm(h)), uniform)
-        return code, torch.stack([key for key, _ in own], dim=1), torch.stack([value for _, value in own], dim=1)
-
-    def cache(self, n: int) -> Tensor:
-        """Room for the keys, or the values, of all blocks at all positions, `(n, B, heads, S, d)`."""
-        (positions, width), heads = self.place.shape, self.heads
-        return self.place.new_zeros(n, len(self.blocks), heads, positions, width // heads)
-
-    def sample(self, uniform: Tensor, draw: Callable[..., Drawn] | None = None) -> Tensor:
-        """Codes `(n, S)` from uniforms `(n, S)`, one position after the other, with keys and values kept.
-
-        Args:
-            draw: a callable that computes what `draw` does.
-        """
-        one = draw or self.draw
-
-        def body(state: State, row: State, drawn: State) -> tuple[State, State]:
-            (code, keys, values), (position, u) = state, row
-            code, key, value = one(code, position, u, keys, values)
-            key, value = key.detach()[:, :, :, None], value.detach()[:, :, :, None]
-            if torch.compiler.is_exporting():  # a graph has no memory to write into; elsewhere a copy would cost
-                return (code, keys.index_copy(3, position, key), values.index_copy(3, position, value)), (code,)
-            return (code, keys.index_copy_(3, position, key), values.index_copy_(3, position, value)), (code,)
-
-        code = torch.full_like(uniform[:, 0], self.codes, dtype=torch.int64)
-        positions = torch.arange(len(self.place), device=uniform.device)[:, None]
-        n = uniform.shape[0]  # `len` would fix the batch of an exported graph
-        state = (code, self.cache(n), self.cache(n))
-        _, (codes,) = fold(body, state, (positions, uniform.T))
-        return codes.T
-
-
-class PriorStep(nn.Module):
-    """`Prior.draw` as a module of its own."""
-
-    def __init__(self, prior: Prior) -> None:
-        super().__init__()
-        self.prior = prior
-
-    def forward(self, code: Tensor, position: Tensor, uniform: Tensor, keys: Tensor, values: Tensor) -> Drawn:
-        return self.prior.draw(code, position, uniform, keys, values)
-
-
 class VQVAE(Model):
     """A discrete autoencoder and an autoregressive prior over its codes; trained one after the other."""
 
@@ -252,9 +146,29 @@ class VQVAE(Model):
         self.encoder = Encoder(channels, halvings, config)
         self.decoder = Decoder(channels if data.levels == 2 else 2 * channels, halvings, config)
         self.codebook = nn.Parameter(torch.randn(config.codes, config.code_dim))
-        self.prior = Prior(height * width, config)
+        self.prior = self._prior(height * width)
         # Uses of each code since the last restart; in the second phase since its beginning.
         self.register_buffer("counts", torch.zeros(config.codes, dtype=torch.int64))
+
+    def _prior(self, positions: int) -> Prior:
+        c = self.config
+        if c.prior == "perceptron":
+            return Perceptron(
+                positions,
+                c.codes,
+                width=c.prior_width,
+                depth=c.prior_depth,
+                dropout=c.prior_dropout,
+                forgetting=c.prior_forgetting,
+            )
+        return Attention(
+            positions,
+            c.codes,
+            width=c.prior_width,
+            depth=c.prior_depth,
+            heads=c.prior_heads,
+            dropout=c.prior_dropout,
+        )
 
     @classmethod
     def supports(cls, data: DataSpec) -> str | None:
@@ -262,6 +176,8 @@ class VQVAE(Model):
 
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
+        if _is_tiny(data):
+            return Recipe(steps=3200, batch_size=64, ema=0.99, clip=100.0, warmup=50, schedule="cosine")
         if data.dim <= 64:
             return Recipe(steps=2000, batch_size=64, ema=0.99, clip=100.0, warmup=50, schedule="cosine")
         return Recipe(steps=8000, batch_size=64, clip=100.0, warmup=100, schedule="cosine")
@@ -351,19 +267,12 @@ class VQVAE(Model):
         return self._drive(self.prior.draw, noise)
 
     def step(self) -> Unit:
-        """A position of the prior, given keys and values of those before it."""
-
-        def example(n: int) -> tuple[Tensor, ...]:
-            noise, last = Streams(0, range(n), self.device), len(self.prior.place) - 1
-            code = torch.zeros(n, dtype=torch.int64, device=self.device)
-            keys, values = (noise.normal(*self.prior.cache(1).shape[1:]) for _ in range(2))
-            return code, torch.full((1,), last, device=self.device), noise.uniform(), keys, values
-
+        """A position of the prior, given what it keeps of those before."""
         return Unit(
-            module=PriorStep(self.prior),
-            example=example,
-            inputs=("code", "position", "uniform", "keys", "values"),
-            outputs=("code_next", "key", "value"),
+            module=self.prior.step(),
+            example=lambda n: self.prior.example(Streams(0, range(n), self.device)),
+            inputs=self.prior.inputs,
+            outputs=self.prior.outputs,
             drive=self._drive,
         )
 

@@ -235,7 +235,7 @@ def test_codes_with_kept_keys_and_values_are_the_naive_ones(shape: tuple[int, ..
         for s, u in enumerate(uniform.T):
             naive[:, s] = categorical(prior(naive)[:, s], u)
         assert torch.equal(prior.sample(uniform), naive)
-    assert len(naive.unique()) > 10
+    assert len(naive.unique()) > 5
 
 
 def test_what_stands_at_later_positions_does_not_matter() -> None:

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import genbench
 from baselines.vqvae import straight_through
@@ -58,8 +59,9 @@ def test_codes_are_the_nearest_by_brute_force():
     assert torch.equal(model.nearest(z_e), distances.argmin(dim=2))
 
 
-def test_the_prior_sees_only_what_came_before():
-    prior = build().prior.eval()
+@pytest.mark.parametrize("kind", ["attention", "perceptron"])
+def test_the_prior_sees_only_what_came_before(kind):
+    prior = build(prior=kind).prior.eval()
     z = torch.randint(0, 12, (2, 16), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = prior(z)
@@ -71,10 +73,11 @@ def test_the_prior_sees_only_what_came_before():
             assert differs[position + 1 :].all()
 
 
-def test_the_prior_sums_to_one_and_its_samples_follow_it():
+@pytest.mark.parametrize("kind", ["attention", "perceptron"])
+def test_the_prior_sums_to_one_and_its_samples_follow_it(kind):
     """All 3^4 grids of codes: the probabilities add up to one, and 40,000 draws follow them (chi-square, 80 degrees
     of freedom: a value above 145 has a probability of 1e-5)."""
-    prior = build(DataSpec(shape=(1, 2, 2), levels=3), codes=3).prior.eval()
+    prior = build(DataSpec(shape=(1, 2, 2), levels=3), codes=3, prior=kind).prior.eval()
     with torch.no_grad():
         for p in prior.parameters():
             p += 0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
@@ -84,6 +87,31 @@ def test_the_prior_sums_to_one_and_its_samples_follow_it():
         drawn = prior.sample(Streams(0, range(40_000)).uniform(4))
     counts = torch.bincount((drawn * torch.tensor([27, 9, 3, 1])).sum(dim=1), minlength=81)
     assert ((counts - 40_000 * law).square() / (40_000 * law)).sum() < 145
+
+
+def test_what_the_perceptron_forgets_is_whole_codes_in_training_only():
+    """With every code forgotten no conditional depends on another code; in evaluation nothing is forgotten."""
+    prior = build(prior="perceptron", prior_forgetting=1.0, prior_dropout=0.0).prior
+    z = torch.randint(0, 12, (2, 16), generator=torch.Generator().manual_seed(0))
+    other = (z + 1) % 12
+    with torch.no_grad():
+        assert torch.equal(prior.train()(z), prior(other))
+        assert not torch.equal(prior.eval()(z)[:, 1:], prior(other)[:, 1:])
+
+
+def test_the_perceptron_by_hand():
+    """h_0 = f(c_s + sum_{t<s} A_t[z_t]), h_1 = h_0 + f(U h_0 + u), logits b_s + h_1 C_s, position by position."""
+    prior = build(prior="perceptron", prior_depth=1).prior.eval()
+    with torch.no_grad():
+        for p in prior.parameters():
+            p += 0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
+        z = torch.randint(0, 12, (16,), generator=torch.Generator().manual_seed(0))
+        logits, total = prior(z[None])[0], torch.zeros(16)
+        for s, code in enumerate(z):
+            h = F.silu(prior.place[s] + total)
+            h = h + F.silu(prior.layers[0].weight @ h + prior.layers[0].bias)
+            torch.testing.assert_close(logits[s], h @ prior.exit[s] + prior.bias[s])
+            total += prior.enter[s, code]
 
 
 @pytest.mark.parametrize("state", ["untrained", "trained"])
@@ -112,7 +140,7 @@ def test_the_bound_is_below_the_marginal(state):
 
 
 def test_the_tokenizer_rests_while_the_prior_learns():
-    model = build()
+    model = build(tokenizer_share=0.5)
     groups = []
     for index in range(10):
         rows = range(8)
