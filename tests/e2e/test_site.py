@@ -16,6 +16,8 @@ TEXT = "return document.querySelector('main').innerText"
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_nothing_is_blocked_and_nothing_leaves(browser: Any, site: Path, kinds: list[Path], scripts: bool) -> None:
+    browser.get("about:blank")  # what pages of other tests have yet to say goes before the first
+    browser.get_log("browser")
     requests(browser)
     for page in kinds:
         show(browser, page, scripts=scripts)
