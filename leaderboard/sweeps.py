@@ -71,7 +71,7 @@ def sweeps(section: Section, rows: Sequence[Row]) -> list[Sweep]:
         if len({row.cells[across].value for row in there}) < 2 or len(machines) > 1:
             continue
         kept = there[:DRAWN]
-        lines: dict[tuple[str, str], list[Row]] = {}
+        lines: dict[tuple[str, str, str], list[Row]] = {}
         for row in kept:
             lines.setdefault(_line(row), []).append(row)
         note = f"{len(kept)} of {plural(len(there), 'row')}" if len(kept) < len(there) else ""
@@ -90,9 +90,10 @@ def sweeps(section: Section, rows: Sequence[Row]) -> list[Sweep]:
     return found
 
 
-def _line(row: Row) -> tuple[str, str]:
-    """What the samplers of a line share: the model's name and, of a sweep, the name of its line."""
-    return row.label.partition("[")[0], str(row.records[0].settings.get("line", ""))
+def _line(row: Row) -> tuple[str, str, str]:
+    """What the samplers of a line share: the model's name, its weights and, of a sweep, the name of the line."""
+    first = row.records[0]
+    return row.label.partition("[")[0], str(first.model.weights), str(first.settings.get("line", ""))
 
 
 def draw(

@@ -323,7 +323,13 @@ def test_a_sweep_joins_the_samplers_of_one_model(records: Collection) -> None:
     site, _ = site_of(records)
     section = next(one for one in site.sections if one.title == "digits")
     rows = [row for row in section.rows if row.family == "diffusion"]
-    (found,) = sweeps.sweeps(section, rows)
+    (apart,) = sweeps.sweeps(section, rows)
+    assert [len(line) for line in apart.lines] == [1, 1]  # two trainings, as their weights tell
+    first = rows[0].records[0]
+    shared = msgspec.structs.replace(
+        first, model=msgspec.structs.replace(first.model, weights=rows[1].records[0].model.weights)
+    )
+    (found,) = sweeps.sweeps(section, [replace(rows[0], records=(shared,)), rows[1]])
     assert [[row.label for row in line] for line in found.lines] == [["ddpm[steps=20]", "ddpm"]]
     assert sweeps.sweeps(section, rows[:1]) == []
     drawn = sweeps.draw(found, "name", "title", site.marks, lambda row: f"../models/{row.label}.html").svg
