@@ -13,11 +13,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench.errors import Refused
-from leaderboard.columns import BESIDE
+from leaderboard.columns import AXES, BESIDE
 from leaderboard.latex import latex
 from leaderboard.load import Collection
 from leaderboard.table import GROUPS, KINDS, Cell, Heading, Row, Section, sections
@@ -242,6 +242,18 @@ def as_markdown(section: Section) -> str:
         if legend:
             parts.append("\n".join(legend))
     return "\n\n".join(parts) + "\n"
+
+
+def as_headline(section: Section) -> str:
+    """The models' headline numbers alone, with real data above them: a short Markdown table for a README."""
+    axes = [axis for axis in AXES if axis != "reconstruction"]  # which few models have
+    columns = [index for axis in axes if (index := section.headline(axis)) is not None]
+    lines = [["Model", "Family", *(_markdown_heading(section.headings[index], {}) for index in columns)]]
+    lines.append([":--", ":--", *["--:"] * len(columns)])
+    for row in [*section.rows_of("reference"), *section.rows_of("model")]:
+        cells = [replace(row.cells[index], note=None, beside=()) for index in columns]
+        lines.append([_md(_name(row)), _md(row.family), *map(_markdown_cell, cells)])
+    return "\n".join(map(_line, lines)) + "\n"
 
 
 def _markdown_rows(sheet: _Sheet) -> Iterator[str]:
