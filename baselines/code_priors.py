@@ -220,7 +220,8 @@ class Perceptron(Prior):
         return h
 
     def forward(self, z: Tensor) -> Tensor:
-        entered = self.enter[torch.arange(z.shape[1], device=z.device), z]
+        # An embedding: the gradient of an index adds up in an order that depends on the threads.
+        entered = F.embedding(z + self.codes * torch.arange(z.shape[1], device=z.device), self.enter.flatten(0, 1))
         entered = F.dropout1d(entered, self.forgetting, self.training)
         h = self._hidden(self.place + F.pad(entered, (0, 0, 1, 0))[:, :-1].cumsum(dim=1))
         return torch.einsum("nsw,swk->nsk", h, self.exit) + self.bias

@@ -196,11 +196,11 @@ class NADE(Model):
     def _logits(self, read: Tensor, d: Tensor) -> Tensor:
         """V_d h_d of the values d, int64 `(...)`, to the logits of all levels, `(..., L)`."""
         if self.e is not None:
-            h = self._drop(F.silu(read + self.e[d]))
+            h = self._drop(F.silu(read + F.embedding(d, self.e)))
             for layer in self.deeper:
                 h = h + self._drop(F.silu(layer(h)))
             read = self.exit(h)
-        logits = self.expand(read) + self.b[d]
+        logits = self.expand(read) + F.embedding(d, self.b)
         return F.pad(logits, (1, 0)) if self.levels == 2 else logits
 
     def _nats(self, logits: Tensor, x: Tensor) -> Tensor:
@@ -226,9 +226,11 @@ class NADE(Model):
         d = d.clamp(max=self.data.dim - 1)
         padded = F.pad(to_unit(x, self.levels), (k - 1, k - 1, k - 1, 0)).flatten(1)
         near = padded.gather(1, (self.base[d][:, :, None] + self.offset).flatten(1)).reshape(*d.shape, -1)
-        w = F.pad(self.w.flatten(1, 3), (0, 0, 0, 1))[:, self.entry].flatten(2)
+        # Rows are looked up as embeddings: the gradient of an index adds up in an order that depends on the threads.
+        rows = F.pad(self.w.flatten(1, 3), (0, 0, 0, 1)).transpose(0, 1).flatten(1)
+        w = F.embedding(self.entry, rows).unflatten(-1, (2, -1)).movedim(-2, 0).flatten(2)
         constant = self.c.repeat(k * k) + self.seen @ w[0]
-        a = constant[d] + (near * self.seen[d]) @ w[1]
+        a = F.embedding(d, constant) + (near * self.seen[d]) @ w[1]
         read = (self._drop(self._hidden(a)) @ self.v.flatten(0, 2).flatten(1)).unflatten(2, (channels, -1))
         own = (d % channels)[:, :, None, None].expand(-1, -1, 1, read.shape[-1])
         logits = self._logits(read.gather(2, own)[:, :, 0], d)
