@@ -16,6 +16,7 @@ def two_threads():
     torch.set_num_threads(1)
 
 
+@pytest.mark.slow  # seconds alone; minutes where other tests hold the cores that its threads wait for
 @pytest.mark.parametrize("name", [name for name in MODELS if "[" not in name])
 def test_two_threads_repeat_a_training(name, two_threads):
     data = genbench.dataset("digits-binary" if name == "rbm" else "digits")
