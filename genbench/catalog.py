@@ -32,12 +32,12 @@ MODELS = {
     "wgan-gp": "baselines.wgan_gp:WGANGP",
     "ddpm": "baselines.ddpm:DDPM",
     "flow-matching": "baselines.flow_matching:FlowMatching",
-    "truth": "baselines.controls:Truth",
-    "copycat": "baselines.controls:Copycat",
-    "narrow-kernels": "baselines.controls:NarrowKernels",
-    "mostly-noise": "baselines.controls:MostlyNoise",
-    "independent": "baselines.controls:Independent",
-    "gaussian": "baselines.controls:Gaussian",
+    "truth": "baselines.truth:Truth",
+    "copycat": "baselines.copycat:Copycat",
+    "narrow-kernels": "baselines.narrow_kernels:NarrowKernels",
+    "mostly-noise": "baselines.mostly_noise:MostlyNoise",
+    "independent": "baselines.independent:Independent",
+    "gaussian": "baselines.gaussian:Gaussian",
 }
 
 DATASETS = {

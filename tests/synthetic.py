@@ -41,9 +41,9 @@ MODELS: dict[str, tuple[str, str, Kind | None, int, float, float, float]] = {
     "flow-matching": ("baselines.flow_matching:FlowMatching", "flow matching", "ode", 680_000, 5.0, 0.09, 0.98),
 }
 CONTROLS: dict[str, tuple[str, str, Kind | None, int, float, float, float]] = {
-    "copycat": ("baselines.controls:Copycat", "control", None, 0, 0.001, 0.03, 1.0),
-    "narrow-kernels": ("baselines.controls:NarrowKernels", "control", "exact", 0, 0.002, 0.04, 1.0),
-    "independent": ("baselines.controls:Independent", "control", "exact", 1_088, 0.003, 0.9, 0.3),
+    "copycat": ("baselines.copycat:Copycat", "control", None, 0, 0.001, 0.03, 1.0),
+    "narrow-kernels": ("baselines.narrow_kernels:NarrowKernels", "control", "exact", 0, 0.002, 0.04, 1.0),
+    "independent": ("baselines.independent:Independent", "control", "exact", 1_088, 0.003, 0.9, 0.3),
 }
 MACHINE: dict[str, record.Scalar] = {
     "genbench": "0.1.0",

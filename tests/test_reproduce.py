@@ -162,7 +162,8 @@ def test_code_that_no_catalog_names_is_not_imported_unless_trusted(trained, tmp_
 
 @pytest.mark.parametrize("config", [{"of": "os:system"}, {"of": [{"deeper": "os:system"}]}])
 def test_code_that_a_configuration_names_is_not_imported_either(trained, config):
-    foreign = changed(trained, "model", reference="baselines.controls:MostlyNoise", label="mostly-noise", config=config)
+    reference = "baselines.mostly_noise:MostlyNoise"
+    foreign = changed(trained, "model", reference=reference, label="mostly-noise", config=config)
     with pytest.raises(Refused, match="names 'os:system', which no catalog does"):
         reproduce.cell_of(foreign)
 

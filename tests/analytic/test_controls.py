@@ -15,19 +15,14 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 import genbench
-from baselines import controls
-from baselines.controls import (
-    Copycat,
-    Gaussian,
-    Independent,
-    IndependentConfig,
-    KernelConfig,
-    MixtureConfig,
-    MostlyNoise,
-    NarrowKernels,
-    Plain,
-    Truth,
-)
+from baselines import mostly_noise
+from baselines.closed_form import Plain
+from baselines.copycat import Copycat
+from baselines.gaussian import Gaussian
+from baselines.independent import Independent, IndependentConfig
+from baselines.mostly_noise import MixtureConfig, MostlyNoise
+from baselines.narrow_kernels import KernelConfig, NarrowKernels
+from baselines.truth import Truth
 from genbench.data.glyphs import law as glyph_law
 from genbench.images import discretized_logistic, to_signed
 from genbench.noise import Streams
@@ -204,8 +199,8 @@ class Peaked(Model):
 
 @pytest.fixture
 def peaked(monkeypatch: pytest.MonkeyPatch) -> MostlyNoise:
-    monkeypatch.setattr(controls, "Peaked", Peaked, raising=False)
-    return MostlyNoise(BINARY, MixtureConfig(of="baselines.controls:Peaked"))
+    monkeypatch.setattr(mostly_noise, "Peaked", Peaked, raising=False)
+    return MostlyNoise(BINARY, MixtureConfig(of="baselines.mostly_noise:Peaked"))
 
 
 def test_noise_costs_at_most_log_100_nats_on_every_image(peaked: MostlyNoise) -> None:
@@ -248,7 +243,7 @@ def test_the_training_follows_the_configured_model() -> None:
 def test_noise_around_points_is_a_density() -> None:
     """The inner model is the full Gaussian; noise five times as wide as the data reaches far out."""
     x = training_set(POINTS, 500)
-    model = MostlyNoise(POINTS, MixtureConfig(of="baselines.controls:Gaussian"))
+    model = MostlyNoise(POINTS, MixtureConfig(of="baselines.gaussian:Gaussian"))
     list(model.losses(Batch(x), Step(0, 1, Streams(0, range(500)))))
     axis = torch.linspace(-25, 25, 501)
     assert nats(model, torch.cartesian_prod(axis, axis)).exp().sum().item() * 0.01 == pytest.approx(1.0, abs=1e-3)
@@ -256,7 +251,7 @@ def test_noise_around_points_is_a_density() -> None:
     assert 4.0 < spread < 6.0
 
 
-@pytest.mark.parametrize("of", ["nowhere:NADE", "baselines.nade:Nothing", "baselines.controls:Plain", "nade"])
+@pytest.mark.parametrize("of", ["nowhere:NADE", "baselines.nade:Nothing", "baselines.closed_form:Plain", "nade"])
 def test_an_inner_model_that_is_none_is_refused(of: str) -> None:
     with pytest.raises(Refused, match="module:attribute"):
         MostlyNoise(BINARY, MixtureConfig(of=of))

@@ -58,6 +58,9 @@ def show(
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
     browser.get("about:blank")  # an address that differs after its # alone would not load again
     browser.get(page if isinstance(page, str) else page.as_uri())
+    # On a busy machine `get` may take the end of about:blank's loading for that of the page.
+    ready = "return location.protocol !== 'about:' && document.readyState === 'complete'"
+    assert eventually(lambda: browser.execute_script(ready), 30.0), f"{page} has not loaded"
 
 
 def requests(browser: Any) -> set[str]:

@@ -186,14 +186,14 @@ def test_models_are_compared_and_the_address_holds_the_choice(browser: Any, site
     heads = "return [...document.querySelectorAll('#compare-table thead th a')].map(a => a.textContent)"
     box = "document.querySelector(`#compare-models input[value='${arguments[0]}']`)"
     show(browser, f"{(site / 'compare.html').as_uri()}#d=digits&m=vae&m=gan")
-    assert browser.execute_script(heads) == ["vae", "gan"]
+    assert eventually(lambda: browser.execute_script(heads)) == ["vae", "gan"]
     for name in ("ddpm", "nade", "pixelcnn"):
         browser.execute_script(f"{box}.click()", name)
     assert eventually(lambda: len(browser.execute_script(heads)) == 5)
     assert view(browser) == {"d": ["digits"], "m": ["vae", "gan", "ddpm", "nade", "pixelcnn"]}
     assert browser.execute_script(f"return {box}.disabled", "ddpm[steps=20]"), "five are the most"
     show(browser, browser.current_url)
-    assert len(browser.execute_script(heads)) == 5
+    assert len(eventually(lambda: browser.execute_script(heads))) == 5
     for name in ("gan", "ddpm", "nade", "pixelcnn"):
         browser.execute_script(f"{box}.click()", name)
         assert eventually(lambda gone=name: gone not in view(browser)["m"])
