@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -152,23 +152,10 @@ class VQVAE(Model):
 
     def _prior(self, positions: int) -> Prior:
         c = self.config
+        sizes: dict[str, Any] = {"width": c.prior_width, "depth": c.prior_depth, "dropout": c.prior_dropout}
         if c.prior == "perceptron":
-            return Perceptron(
-                positions,
-                c.codes,
-                width=c.prior_width,
-                depth=c.prior_depth,
-                dropout=c.prior_dropout,
-                forgetting=c.prior_forgetting,
-            )
-        return Attention(
-            positions,
-            c.codes,
-            width=c.prior_width,
-            depth=c.prior_depth,
-            heads=c.prior_heads,
-            dropout=c.prior_dropout,
-        )
+            return Perceptron(positions, c.codes, forgetting=c.prior_forgetting, **sizes)
+        return Attention(positions, c.codes, heads=c.prior_heads, **sizes)
 
     @classmethod
     def supports(cls, data: DataSpec) -> str | None:
