@@ -141,7 +141,9 @@ def _estimate(*, real: Any, fake: Any) -> Estimate:
         of_real, of_fake = [u for _, u, _ in found], [v for _, _, v in found]
         u = np.mean(of_real, axis=0) if larger else np.concatenate(of_real)
         v = np.concatenate(of_fake) if larger else np.mean(of_fake, axis=0)
-        method += f" of {size} on each side, mean over {len(parts)} disjoint parts of the {max(sizes):,}"
+        method += f" of {size} on each side, "
+        method += f"mean over {len(parts)} disjoint parts" if len(parts) > 1 else "one part"
+        method += f" of the {max(sizes):,}"
     else:
         value, u, v = _solved(*sides)
     contributions = [(float(side.var(ddof=1)) / len(side), len(side)) for side in (u, v)]
