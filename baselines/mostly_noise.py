@@ -34,9 +34,9 @@ class MixtureConfig:
 
 def _model(reference: str) -> type[Model]:
     """The class behind `module:attribute`."""
-    module, _, attribute = reference.partition(":")
+    module, colon, attribute = reference.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute) if colon else None
     except (ImportError, AttributeError, ValueError):
         found = None
     if not (isinstance(found, type) and issubclass(found, Model)):

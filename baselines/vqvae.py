@@ -205,7 +205,7 @@ class VQVAE(Model):
         """Reconstruction, codebook loss and commitment (without beta), means over the batch, and the codes `(n, S)`."""
         z_e = self._z_e(x)
         z = self.nearest(z_e)
-        e = self.codebook[z]
+        e = F.embedding(z, self.codebook)  # whose gradient, unlike an index's, adds up in one order on any threads
         reconstruction = -self.observation(x, straight_through(z_e, e)).mean()
         codebook = (z_e.detach() - e).square().sum(dim=(1, 2)).mean()
         commitment = (z_e - e.detach()).square().sum(dim=(1, 2)).mean()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -251,10 +252,13 @@ def test_noise_around_points_is_a_density() -> None:
     assert 4.0 < spread < 6.0
 
 
-@pytest.mark.parametrize("of", ["nowhere:NADE", "baselines.nade:Nothing", "baselines.closed_form:Plain", "nade"])
+@pytest.mark.parametrize(
+    "of", ["nowhere:NADE", "baselines.nade:Nothing", "baselines.closed_form:Plain", "nade", "this"]
+)
 def test_an_inner_model_that_is_none_is_refused(of: str) -> None:
     with pytest.raises(Refused, match="module:attribute"):
         MostlyNoise(BINARY, MixtureConfig(of=of))
+    assert "this" not in sys.modules, "what cannot be a reference is not imported"
 
 
 # independent
