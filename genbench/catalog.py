@@ -10,6 +10,8 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -149,8 +151,13 @@ def reference(name: Shelf, alias: str) -> str:
 
 
 def resolve(name: Shelf, alias: str) -> Any:
-    """The object behind a short name or a `module:attribute` reference."""
+    """The object behind a short name or a `module:attribute` reference.
+
+    Modules of the current folder are found once a reference is resolved (`mine:Mine` in mine.py), never before.
+    """
     target = reference(name, alias)
+    if target == alias:
+        _see_the_current_folder()
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -168,6 +175,13 @@ def resolve(name: Shelf, alias: str) -> Any:
             f"{alias!r}: module {module_name!r} has no {attribute!r}{did_you_mean(attribute, names)}"
         ) from None
     return found
+
+
+def _see_the_current_folder() -> None:
+    """Last among the places where modules are looked for, so that it hides nothing; not where Python is told not to."""
+    here = os.getcwd()  # noqa: PTH109
+    if not sys.flags.safe_path and not {"", ".", here} & set(sys.path):
+        sys.path.append(here)
 
 
 def summary(target: str) -> str:

@@ -38,8 +38,6 @@ class _Verbs(click.Group):
 @click.version_option(genbench.__version__, prog_name="genbench")
 def main() -> None:
     """Quality, speed and diversity of generative models, measured under one set of rules."""
-    if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.append(os.getcwd())  # noqa: PTH109  # so that `mine:Mine` is found in mine.py; last, so that it hides nothing
 
 
 for _verb in (

@@ -97,14 +97,9 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     wanted: list[str] = config.getoption("conform")
     if not wanted:
         return
-    import sys
-
     from genbench.conformance.run import implementation
     from genbench.errors import Refused
 
-    here = str(config.invocation_params.dir)
-    if here not in sys.path:
-        sys.path.append(here)
     for name in wanted:
         try:
             who = implementation(name)

@@ -13,7 +13,6 @@ import importlib.util
 import inspect
 import io
 import math
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -111,8 +110,6 @@ def implementation(name: str, metric: str | None = None) -> Implementation:
 
 
 def _foreign(reference: str) -> Callable[..., Any]:
-    if "" not in sys.path and "." not in sys.path:
-        sys.path.insert(0, "")  # the folder where the command is run, as `python -m` has it
     function = catalog.resolve("metrics", reference)
     if hasattr(function, "fn"):
         function = function.fn
