@@ -1,4 +1,4 @@
-"""Records -> groups: which dataset a record is about, which records make one row, which stand beside it."""
+"""Records -> groups: what a record is for, which dataset it is about, which make one row, which stand beside it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ GROUPS: dict[Group, str] = {
     "control": "Controls",
     "model": "Models",
 }
+
+Use = Literal["row", "point", "damage"]
+
+
+def use_of(record: Record) -> Use:
+    """What a record is shown as: a row of a table, a point of a curve (quality against cost), or damaged real data."""
+    if record.model.family == "pathology":
+        return "damage"
+    return "point" if record.settings.get("measured") == "sweep" else "row"
 
 
 def joined(records: list[Record]) -> tuple[list[Record], dict[str, list[Record]]]:

@@ -28,8 +28,7 @@ def insert(text: str, table: str) -> str:
 
 def headline(records: Path, dataset: str) -> str:
     """The headline table of a dataset, of the records in a folder."""
-    found = [one for one in collect(records).records if one.model.family != "pathology"]
-    for section in sections(found):
+    for section in sections(collect(records).records):
         if section.title == dataset:
             return as_headline(section)
     raise Refused(f"there are no records on {dataset!r} in {records.name}")

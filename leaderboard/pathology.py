@@ -19,6 +19,7 @@ from typing import Any
 from genbench import files
 from genbench.record import Better, Measurement, Record
 from leaderboard.columns import COLUMNS
+from leaderboard.grouping import use_of
 
 AXIS_OF = {  # what each pathology damages
     "noise": "quality",
@@ -142,7 +143,7 @@ def matrices(records: Iterable[Record]) -> list[Matrix]:
     """One matrix for each dataset that has undamaged and damaged samples among the records."""
     by_dataset: dict[str, list[Record]] = {}
     for record in records:
-        if record.model.family == "pathology":
+        if use_of(record) == "damage":
             by_dataset.setdefault(record.dataset.label, []).append(record)
     return [_matrix(name, found) for name, found in by_dataset.items() if any(not r.model.config for r in found)]
 

@@ -60,11 +60,6 @@ class Drawn:
         return tuple((kind, f"figures/{self.name}.{kind}") for kind in ("svg", "pdf"))
 
 
-def _swept(one: Record) -> bool:
-    """Whether it is a point of a curve, quality against cost, and no row of a table."""
-    return one.settings.get("measured") == "sweep"
-
-
 class Site:
     """Everything that pages need of a collection of records.
 
@@ -82,9 +77,8 @@ class Site:
         self.navigation = navigation
         self.collection = collection
         self.records: tuple[Record, ...] = collection.records
-        rows = [one for one in self.records if one.model.family != "pathology"]
-        self.sections: list[Section] = sections([one for one in rows if not _swept(one)])
-        self.swept: list[Section] = sections([one for one in rows if _swept(one)])
+        self.sections: list[Section] = sections(self.records)
+        self.swept: list[Section] = sections(self.records, "point")
         self.families: list[str] = families(self.sections)
         self.marks = figures.marks(self.families)
         self.figure_keys: dict[str, str] = {}

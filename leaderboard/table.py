@@ -20,12 +20,14 @@ from leaderboard.columns import AXES, BESIDE, COLUMNS, Column, Heading, place
 from leaderboard.grouping import (
     GROUPS,
     Group,
+    Use,
     checksum,
     configuration,
     dataset,
     group_of,
     joined,
     machine,
+    use_of,
     variants,
     whole,
 )
@@ -96,8 +98,13 @@ class Section:
         return _headline(self.headings, self.rows, axis)
 
 
-def sections(records: Sequence[Record]) -> list[Section]:
-    """One section for each dataset, in the catalog's order; the same records give the same sections."""
+def sections(records: Iterable[Record], use: Use = "row") -> list[Section]:
+    """One section for each dataset, in the catalog's order; the same records give the same sections.
+
+    Args:
+        use: which of the records are wanted; the others are rows of no table.
+    """
+    records = [record for record in records if use_of(record) == use]
     by_dataset: dict[bytes, list[Record]] = {}
     for record in sorted(records, key=lambda one: one.key):
         by_dataset.setdefault(canonical(dataset(record)), []).append(record)

@@ -17,7 +17,7 @@ from leaderboard.typography import compact
 
 def terminal_tables(records: Iterable[Record]) -> list[Table]:
     """One table for each dataset: what stands for likelihood, quality, diversity and speed in each row."""
-    return [_table(section) for section in sections(list(records))]
+    return [_table(section) for section in sections(records)]
 
 
 def print_tables(records: Iterable[Record]) -> None:

@@ -18,6 +18,7 @@ from leaderboard import downloads
 from leaderboard.latex import latex
 from leaderboard.load import collect
 from leaderboard.table import Section, sections
+from leaderboard.terminal import terminal_tables
 from leaderboard.typography import plain
 from tests import synthetic
 
@@ -343,6 +344,26 @@ def records(tmp_path_factory):
             synthetic.write(folder, synthetic.make(label, dataset))
     (folder / "broken.json").write_text("{")
     return folder
+
+
+def test_no_table_has_damaged_data_or_points_of_a_curve_as_rows(tmp_path):
+    vae = synthetic.make("vae")
+    damaged = msgspec.structs.replace(
+        synthetic.make("blur=1", config={"pathology": "blur", "dose": 1}),
+        model=msgspec.structs.replace(vae.model, label="blur=1", family="pathology", control=True),
+    )
+    point = synthetic.make("ddpm", config={"steps": 5})
+    point = msgspec.structs.replace(point, settings=point.settings | {"measured": "sweep", "line": "ddim"})
+    for one in (vae, damaged, point):
+        synthetic.write(tmp_path, one)
+    (rows,) = [table.columns[0].cells for table in terminal_tables(collect(tmp_path).records)]
+    assert [str(cell).partition("\n")[0] for cell in rows] == ["vae"]
+    for form in downloads.FORMATS:
+        result = publish("--records", tmp_path, "--format", form)
+        assert result.exit_code == 0, result.output
+        assert "vae" in result.stdout
+        assert "blur" not in result.stdout
+        assert "ddpm" not in result.stdout
 
 
 def publish(*arguments: object):

@@ -15,6 +15,7 @@ from genbench import catalog, record
 from genbench.record import DIRECTION, Record
 from leaderboard import docstrings, pathology
 from leaderboard.columns import AXES, COLUMNS, Column
+from leaderboard.grouping import use_of
 from leaderboard.pathology import Matrix
 from leaderboard.site import HERE, Page, Site
 from leaderboard.typography import plain
@@ -108,7 +109,7 @@ def matrices(records: Sequence[Record]) -> list[Matrix]:
         config = one.model.config
         return not config or (isinstance(config.get("pathology"), str) and isinstance(config.get("dose"), int | float))
 
-    stressed = [one for one in records if one.model.family == "pathology" and says(one)]
+    stressed = [one for one in records if use_of(one) == "damage" and says(one)]
     return pathology.matrices(sorted(stressed, key=lambda one: (one.dataset.label, one.key)))
 
 
