@@ -8,7 +8,7 @@ neither, so that two suites that ask for the same cell share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import msgspec
 import torch
 
 from genbench import catalog, construct, protocols, provenance
-from genbench.suite import Settings, Suite, split_label
+from genbench.suite import Settings, Suite, only, split_label
 from genbench.types import Dataset, Model, Recipe, Refused, sampling_only
 
 REAL = "real"  # the reference row of every dataset: training images, measured as if they were samples
@@ -115,12 +115,25 @@ def plain(settings: Any) -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(asdict(settings)))
 
 
-def plan(suite: Suite, *, device: str = "cpu", root: str | None = None, download: bool = False) -> Plan:
+def plan(
+    suite: Suite,
+    *,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    device: str = "cpu",
+    root: str | None = None,
+    download: bool = False,
+) -> Plan:
     """Expands a suite. All names and fields are checked here, before anything runs.
 
     A model that cannot serve a dataset is skipped with its own reason. Every dataset starts with its reference row.
+
+    Args:
+        models, datasets: these alone, as in `suite.only`; none leaves the suite's own.
     """
-    _check_sections(suite)
+    _check_sections(suite, models)
+    suite = only(suite, models, datasets)
+    provenance.commit()  # asked now: while hours go by the checkout may move on, and the code that runs does not
     result, loaded, seen = Plan(), dict[str, Dataset](), set[str]()
     for group in suite.group:
         settings = suite.settings(group)
@@ -176,9 +189,9 @@ def _check_counts(settings: Settings) -> None:
             raise Refused(f"{field} = {given} is too few: {name} needs at least {metric.min_samples}")
 
 
-def _check_sections(suite: Suite) -> None:
-    """A `[config.X]` for a model that the suite does not run is a misspelling, not a wish."""
-    names = {split_label(label).name for group in suite.group for label in group.models}
+def _check_sections(suite: Suite, models: Sequence[str]) -> None:
+    """A `[config.X]` for a model that neither the suite has nor anybody asks for is a misspelling, not a wish."""
+    names = {split_label(label).name for label in (*models, *(m for group in suite.group for m in group.models))}
     for section, content in (("config", suite.config), ("recipe", suite.recipe)):
         for name in content:
             if name not in names:

@@ -77,13 +77,17 @@ def code_digest(modules: Iterable[str]) -> str:
 
 
 @cache
-def _commit() -> str | None:
-    """The commit that the package was taken from, with "+" behind it where files differ; None outside a checkout."""
+def commit() -> str | None:
+    """The commit that the package was taken from, as it was at the first call; None outside a checkout.
+
+    A "+" behind it says that the code differs, by a file that is changed or one that is not in it.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     found = []
-    for ask in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+    code = ["genbench", "baselines", "pyproject.toml"]
+    for ask in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=all", "--", *code]):
         try:
             done = subprocess.run(["git", *ask], cwd=root, capture_output=True, text=True, timeout=10, check=True)
         except (OSError, subprocess.SubprocessError):
@@ -106,7 +110,7 @@ def environment(device: torch.device) -> dict[str, Scalar]:
     """What the machine and the software are; nothing about the user."""
     found: dict[str, Scalar] = {
         "genbench": genbench.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),

@@ -40,6 +40,7 @@ def without_times(record):
     """What must not differ between two runs of the same cell."""
     content = msgspec.to_builtins(record)
     content.pop("created")
+    content["environment"].pop("commit")  # somebody may work in the checkout while this runs
     for name in ("train_seconds", "sample_seconds", "evaluate_seconds"):
         content["cost"].pop(name)
     content["measurements"] = {
@@ -214,16 +215,33 @@ def test_kill_minus_nine_during_a_run_then_again(tiny, tmp_path):
 
 
 def test_the_environment_names_the_commit_of_a_checkout_and_none_elsewhere(tmp_path, monkeypatch):
-    provenance._commit.cache_clear()
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "genbench" / "provenance.py"))
-    assert provenance._commit() is None
+    def found():
+        provenance.commit.cache_clear()
+        return provenance.commit()
+
+    code = tmp_path / "genbench" / "provenance.py"
+    monkeypatch.setattr(provenance, "__file__", str(code))
+    assert found() is None
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
-    (tmp_path / "file").write_text("one")
-    for words in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "First"]):
+    code.parent.mkdir()
+    code.write_text("one")
+    for words in (["init", "-q"], ["add", "genbench"], ["commit", "-q", "-m", "First"]):
         subprocess.run([*git, *words], check=True)
-    provenance._commit.cache_clear()
-    assert re.fullmatch(r"[0-9a-f]{12}", provenance._commit())
-    (tmp_path / "file").write_text("two")
-    provenance._commit.cache_clear()
-    assert provenance._commit().endswith("+")
-    provenance._commit.cache_clear()
+    clean = found()
+    assert re.fullmatch(r"[0-9a-f]{12}", clean)
+    (tmp_path / "notes.md").write_text("no code")
+    assert found() == clean
+    (code.parent / "new.py").write_text("code that no commit holds")
+    assert found() == clean + "+"
+    (code.parent / "new.py").unlink()
+    code.write_text("two")
+    assert found() == clean + "+"
+    provenance.commit.cache_clear()
+
+
+def test_the_commit_is_the_one_of_the_plan(monkeypatch):
+    """Whoever commits while hours of training run changes nothing about the code that has been imported."""
+    asked = []
+    monkeypatch.setattr(provenance, "commit", lambda: asked.append(1))
+    plan(suite.load("quick"), models=["independent"], datasets=["digits"])
+    assert asked

@@ -4,6 +4,7 @@ import pytest
 
 from genbench import suite
 from genbench.errors import Refused
+from genbench.plan import plan
 
 GROUP = '[[group]]\ndatasets = ["ring8"]\nmodels = ["gan"]\n'
 
@@ -82,6 +83,16 @@ def test_some_models_and_datasets_of_a_suite_alone():
     assert suite.only(quick, [], []) == quick
     with pytest.raises(Refused, match="no models for dataset 'moons'; name some with --model"):
         suite.only(quick, [], ["moons"])
+
+
+def test_sections_of_models_that_are_left_out_are_no_misspellings(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GROUP + "[config.gan]\nlatent = 4\n")
+    cells = plan(suite.load(str(path)), models=["independent"]).cells
+    assert [cell.model for cell in cells] == ["real", "independent"]
+    path.write_text(GROUP + "[config.gna]\nlatent = 4\n")
+    with pytest.raises(Refused, match=r"\[config.gna\]: the suite runs no model 'gna'; did you mean gan\?"):
+        plan(suite.load(str(path)), models=["gan"])
 
 
 def test_a_model_that_is_named_runs_on_a_dataset_once(tmp_path):

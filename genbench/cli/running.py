@@ -97,7 +97,7 @@ def run(
     """Train, sample and measure every cell of a SUITE (a name or a TOML file); finished cells are not run again."""
     from genbench import suite as suites
 
-    wanted = suites.only(suites.load(suite, list(changes)), models, datasets)
+    wanted = suites.load(suite, list(changes))
     from genbench.files import writable
     from genbench.run import plan
     from genbench.run import run as run_plan
@@ -110,7 +110,8 @@ def run(
 
         terms = bench.Terms(backends=tuple(wanted.speed), device=device)
     store = Store(out)
-    work = plan(wanted, device=device, root=str(data_root) if data_root else None, download=download)
+    root = str(data_root) if data_root else None
+    work = plan(wanted, models=models, datasets=datasets, device=device, root=root, download=download)
     if only_plan:
         rows = [[str(cell), cell.key, "yes" if store.has_record(cell.key) else "no"] for cell in work.cells]
         if as_json:
