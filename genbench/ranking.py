@@ -29,7 +29,8 @@ class Measured:
     """One estimate: a value for each training seed, and what each image contributes to it.
 
     `low` and `high` are the interval of the mean for the samples and the images alone, at `level`. `images` `(N,)` are
-    means over the seeds; they pair with those of another estimate where `image_set` is the same.
+    means over the seeds; they pair with those of another estimate where `image_set` is the same. `once` says that every
+    value was observed once: `low` and `high` then know nothing of its noise, which only a spread over seeds can show.
     """
 
     values: tuple[float, ...]
@@ -39,6 +40,7 @@ class Measured:
     level: float = LEVEL
     images: np.ndarray | None = None
     image_set: Hashable = None
+    once: bool = False
 
     def __post_init__(self) -> None:
         if not self.values or len(self.values) != len(self.seeds):
@@ -49,6 +51,11 @@ class Measured:
     @property
     def mean(self) -> float:
         return math.fsum(self.values) / len(self.values)
+
+    @property
+    def noise_is_known(self) -> bool:
+        """Whether it can be told from another at all."""
+        return not self.once or len(self.values) > 1
 
     @property
     def paired_over(self) -> Hashable:
@@ -71,12 +78,17 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Tests:
-    """All pairs of K estimates: m_i - m_j, its standard error, degrees of freedom and p value, each `(K, K)`."""
+    """All pairs of K estimates: m_i - m_j, its standard error, degrees of freedom and p value, each `(K, K)`.
+
+    Error and degrees of freedom are those of the test that gave p, so that an interval of level 1 - alpha holds 0 where
+    p >= alpha. `over_seeds` says where that is Welch's test although there are images in pairs.
+    """
 
     difference: np.ndarray
     error: np.ndarray
     df: np.ndarray
     p: np.ndarray  # two-sided, of this pair alone
+    over_seeds: np.ndarray
 
     def adjusted(self) -> np.ndarray:
         """p with Holm's correction over all pairs, `(K, K)`."""
@@ -92,6 +104,8 @@ def _spread(one: Measured) -> tuple[float, float, float]:
     if count > 1:
         variance = float(np.var(one.values, ddof=1)) / count
         return variance, variance, count - 1.0
+    if not one.noise_is_known:
+        return math.inf, math.inf, math.inf
     z = normal_quantile(one.level)
     return ((one.mean - one.low) / z) ** 2, ((one.high - one.mean) / z) ** 2, math.inf
 
@@ -102,9 +116,10 @@ def tests(estimates: Sequence[Measured]) -> Tests:
     Independent estimates: Welch's test over the seeds, v = s_i^2 / S_i + s_j^2 / S_j with the degrees of freedom of
     Satterthwaite; of a single seed the half of the interval that faces the other estimate stands for its error,
     v = (m_i - l_i)^2 / z^2 + (u_j - m_j)^2 / z^2 for m_i > m_j. Pairs over images: v = s^2(a - b) / N, to which the
-    seeds' s^2 / S is added where there are several; p is then at least that of Welch's test, so that a spread that two
-    degrees of freedom show too small by chance does not pass for precision. Pairs over five seeds or more that both
-    have: v = s^2(a - b) / S. All are two-sided; of equal estimates without any error p is 1, of unequal ones 0.
+    seeds' s^2 / S is added where there are several; Welch's test stands in its place where its p is larger, so that a
+    spread that two degrees of freedom show too small by chance does not pass for precision. Pairs over five seeds or
+    more that both have: v = s^2(a - b) / S. All are two-sided; of equal estimates without any error p is 1, of unequal
+    ones 0. An estimate whose noise is not known has an infinite variance, and p is 1.
     References: The generalization of Student's problem when several different population variances are involved
     (Welch, 1947); Construction of confidence limits about effect measures: a general approach (Zou, Donner, 2008).
     """
@@ -115,19 +130,24 @@ def tests(estimates: Sequence[Measured]) -> Tests:
     variance = own + own.T
     freedom = _satterthwaite([(own, df[:, None]), (own.T, df[None, :])])
     p = _two_sided(difference, variance, freedom)
+    over_seeds = np.zeros(p.shape, dtype=bool)
     groups: dict[Hashable, list[int]] = {}
     for index, one in enumerate(estimates):
         if one.paired_over is not None:
             groups.setdefault(one.paired_over, []).append(index)
     for kind, members in groups.items():
         block = np.ix_(members, members)
-        variance[block], freedom[block] = _paired(kind, [estimates[index] for index in members])
+        pairs = _paired(kind, [estimates[index] for index in members])
+        p_pairs = _two_sided(difference[block], *pairs)
         several = np.array(
             [len(estimates[index].values) > 1 and estimates[index].images is not None for index in members]
         )
-        over_seeds = np.where(several[:, None] & several[None, :], p[block], 0.0)
-        p[block] = np.maximum(over_seeds, _two_sided(difference[block], variance[block], freedom[block]))
-    return Tests(difference=difference, error=np.sqrt(variance), df=freedom, p=p)
+        welch = several[:, None] & several[None, :] & (p[block] > p_pairs)
+        over_seeds[block] = welch
+        variance[block] = np.where(welch, variance[block], pairs[0])
+        freedom[block] = np.where(welch, freedom[block], pairs[1])
+        p[block] = np.where(welch, p[block], p_pairs)
+    return Tests(difference=difference, error=np.sqrt(variance), df=freedom, p=p, over_seeds=over_seeds)
 
 
 def _two_sided(difference: np.ndarray, variance: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -161,10 +181,10 @@ def _paired(kind: Hashable, estimates: list[Measured]) -> tuple[np.ndarray, np.n
 
 
 def _satterthwaite(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """(sum v)^2 / sum (v^2 / df); infinite where no part has a variance."""
+    """(sum v)^2 / sum (v^2 / df); infinite where no part has a variance, or one an infinite variance."""
     total = sum(variance for variance, _ in parts)
-    below = sum(np.square(variance) / df for variance, df in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
+        below = sum(np.square(variance) / df for variance, df in parts)
         return np.where(below > 0, np.square(total) / below, math.inf)
 
 
@@ -175,13 +195,14 @@ def difference(a: Measured, b: Measured, level: float = LEVEL) -> Difference:
     found = tests([a, b])
     mean, half = float(found.difference[1, 0]), float(found.error[1, 0])
     half *= float(stdtrit(found.df[1, 0], 0.5 + level / 2))
-    return Difference(mean=mean, low=mean - half, high=mean + half, p=float(found.p[1, 0]), method=_method(a, b))
+    method = _method(a, b, over_seeds=bool(found.over_seeds[1, 0]))
+    return Difference(mean=mean, low=mean - half, high=mean + half, p=float(found.p[1, 0]), method=method)
 
 
-def _method(a: Measured, b: Measured) -> str:
+def _method(a: Measured, b: Measured, over_seeds: bool) -> str:
     """In words how `tests` compares two estimates."""
     several = len(a.seeds) > 1 or len(b.seeds) > 1
-    if a.paired_over is not None and a.paired_over == b.paired_over:
+    if a.paired_over is not None and a.paired_over == b.paired_over and not over_seeds:
         if a.images is not None:
             return f"pairs of images ({len(a.images)})" + (", spread over seeds added" if several else "")
         return f"pairs of seeds ({len(a.seeds)})"

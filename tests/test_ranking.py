@@ -74,7 +74,7 @@ def test_images_are_compared_in_pairs():
 def test_the_spread_over_seeds_is_added_to_that_of_the_images():
     """v = s^2(a - b) / N + s_a^2 / S + s_b^2 / S, with Satterthwaite's degrees of freedom."""
     rng = np.random.default_rng(3)
-    a, b = rng.normal(size=20), rng.normal(size=20)
+    a, b = 30 * rng.normal(size=(2, 20))
     one = seeded(1.0, 2.0, 3.0, images=a)
     other = seeded(4.0, 8.0, images=b)
     parts = [((a - b).var(ddof=1) / 20, 19), (1 / 3, 2), (8 / 2, 1)]
@@ -82,6 +82,8 @@ def test_the_spread_over_seeds_is_added_to_that_of_the_images():
     found = ranking.tests([one, other])
     assert found.error[0, 1] ** 2 == pytest.approx(total)
     assert found.df[0, 1] == pytest.approx(total**2 / sum(v**2 / df for v, df in parts))
+    assert found.p[0, 1] == pytest.approx(2 * scipy_stats.t.sf(4 / np.sqrt(total), found.df[0, 1]))
+    assert ranking.difference(one, other).method == "pairs of images (20), spread over seeds added"
 
 
 def test_images_lend_no_degrees_of_freedom_to_the_seeds():
@@ -90,11 +92,41 @@ def test_images_lend_no_degrees_of_freedom_to_the_seeds():
     noise = rng.normal(size=50)
     noise *= np.sqrt(2 / 3 * 50) / noise.std(ddof=1)
     a, b = (0.0, 1.0, 2.0), (10.0, 11.0, 12.0)
-    found = ranking.tests([seeded(*a, images=np.zeros(50)), seeded(*b, images=noise)])
-    assert found.error[0, 1] ** 2 == pytest.approx(4 / 3)
-    assert 2 * scipy_stats.t.sf(10 / found.error[0, 1], found.df[0, 1]) < 1e-5
+    one, other = seeded(*a, images=np.zeros(50)), seeded(*b, images=noise)
+    variance, df = (part[0, 1] for part in ranking._paired(one.paired_over, [one, other]))
+    assert variance == pytest.approx(4 / 3)
+    assert 2 * scipy_stats.t.sf(10 / np.sqrt(variance), df) < 1e-5
+    found = ranking.tests([one, other])
     assert found.p[0, 1] == pytest.approx(scipy_stats.ttest_ind(a, b, equal_var=False).pvalue)
     assert found.p[0, 1] > 1e-4
+    assert (found.error[0, 1] ** 2, found.df[0, 1]) == (pytest.approx(2 / 3), pytest.approx(4))
+
+
+def test_the_interval_is_of_the_test_that_gave_the_p_value():
+    """Two seeds each: v = 1/2, two degrees of freedom. With the images' 16/49 about five: 0 would be left out."""
+    a, b = seeded(0.0, 1.0, images=np.zeros(50)), seeded(2.7, 3.7, images=np.tile([-4.0, 4.0], 25))
+    variance, df = (part[0, 1] for part in ranking._paired(a.paired_over, [a, b]))
+    assert scipy_stats.t.ppf(0.975, df) * np.sqrt(variance) < 2.7
+    found = ranking.difference(a, b)
+    welch = scipy_stats.ttest_ind(b.values, a.values, equal_var=False)
+    low, high = welch.confidence_interval(0.95)
+    assert (found.p, found.low, found.high) == tuple(map(pytest.approx, (welch.pvalue, low, high)))
+    assert found.low < 0 < found.high
+    assert found.p > 0.05
+    assert found.method == "Welch over seeds (2, 2)"
+
+
+def test_noise_that_is_not_known_separates_nothing():
+    """Of a number that was observed once an interval of no width says nothing; a spread over seeds does."""
+    alone = lone(100.0, 100.0, 100.0, once=True)
+    estimates = [alone, lone(106.0, 106.0, 106.0, once=True), lone(50.0, 50.0, 50.0), seeded(1.0, 2.0, 3.0)]
+    found = ranking.tests(estimates)
+    assert found.p[0].tolist() == found.p[:, 0].tolist() == [1.0] * 4
+    assert found.p[2, 3] < 1e-3, "the others are tested as ever"
+    assert ranking.ranks(estimates, "lower")[0] == ranking.joint_ranks(estimates, "lower")[0] == (1, 4)
+    a, b = np.arange(3.0), 50 + np.arange(3.0)
+    spread = ranking.tests([seeded(*a, once=True), seeded(*b, once=True)])
+    assert spread.p[0, 1] == pytest.approx(scipy_stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
 def test_without_any_error_only_equal_numbers_are_equal():
@@ -201,6 +233,27 @@ def test_intervals_of_differences_cover():
         d = ranking.difference(seeded(*rng.normal(size=3)), seeded(*(1 + 3 * rng.normal(size=3))))
         held += d.low <= 1 <= d.high
     assert 930 <= held <= 985
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_intervals_of_paired_differences_cover_and_agree_with_p(seeds):
+    """Images in pairs plus seeds, each about half of the variance: 93% of 1,000 hold 1, and 0 just where p >= 0.05."""
+    rng = np.random.default_rng(seeds)
+    held, welch = 0, 0
+    for _ in range(1000):
+        shared = 5 * rng.normal(size=40)
+        trained = np.sqrt(seeds / 2) * rng.normal(size=(2, seeds, 1)) + np.array([0.0, 1.0])[:, None, None]
+        own = np.sqrt(40 / 2) * rng.normal(size=(2, 1, 40))
+        a, b = (
+            Measured(values=tuple(x.mean(axis=1)), seeds=tuple(range(seeds)), low=-9, high=9, images=x.mean(axis=0))
+            for x in shared + own + trained
+        )
+        d = ranking.difference(a, b)
+        held += d.low <= 1 <= d.high
+        welch += d.method.startswith("Welch")
+        assert (d.low <= 0 <= d.high) == (d.p >= 0.05)
+    assert held >= 1000 * 0.95 - 2 * np.sqrt(1000 * 0.05 * 0.95)
+    assert 0 < welch < 1000
 
 
 def test_dominated_beyond_the_intervals():
