@@ -12,6 +12,7 @@ from genbench.ranking import Measured
 from genbench.record import Measurement, Record
 from genbench.stats import normal_quantile
 
+SINGLE_RUN = "a single run"  # stands in the method of a number that was observed once
 _HARDWARE = ("system", "cpu", "cores", "threads", "device", "gpu")
 
 
@@ -37,12 +38,18 @@ def training_seed(record: Record) -> int:
     return record.seeds.get("train", 0)
 
 
+def observed_once(one: Measurement) -> bool:
+    """Whether its interval is itself because there was one observation, and not because it was counted."""
+    return one.status == "ok" and one.low == one.high and SINGLE_RUN in one.method
+
+
 def estimate(found: Sequence[tuple[Record, Measurement]]) -> Measured:
     """One number from a measurement for each training seed; all must have a value, and one protocol.
 
     Seeds whose values are all equal (of a model that is not trained) repeat one measurement and stand for one seed,
     with its interval. `low` and `high` are those of the mean over the seeds for the samples and the images alone: as
     far away as the ends of the measurements' intervals are on average, since all seeds share their images.
+    What was observed once has an interval of no width; `once` keeps tests from taking that for precision.
     """
     values, low, high, level = [], [], [], found[0][1].level
     for _, one in found:
@@ -64,6 +71,7 @@ def estimate(found: Sequence[tuple[Record, Measurement]]) -> Measured:
     return Measured(
         values=tuple(values), seeds=tuple(seeds), low=mean - below, high=mean + above, level=level,
         images=images, image_set=next(iter(sets)) if images is not None else None,
+        once=any(observed_once(one) for _, one in found),
     )  # fmt: skip
 
 

@@ -6,7 +6,9 @@ that is compared. A number got worse if p < 0.05, d goes against the metric's di
 
 What counts as noise: where the training is the same on both sides (equal weights), and where there is one seed, that
 of the samples and images, from the measurements' intervals; otherwise that of the training seeds as well
-(`genbench.ranking.tests`). Images count in pairs where both records say what each image contributes.
+(`genbench.ranking.tests`). Images count in pairs where both records say what each image contributes. A number that was
+observed once (the memory of a process) has no known noise, and is left out unless several seeds show its spread. What a
+measurement of speed or a sweep says counts as speed, all of it, and is never compared across hardware.
 """
 
 from __future__ import annotations
@@ -38,10 +40,14 @@ class Declared:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One number of one row, before and after; `relative` is d / |a|, `low` and `high` the interval of d alone."""
+    """One number of one row, before and after; `relative` is d / |a|, `low` and `high` the interval of d alone.
+
+    `measured` is what the row's records measure: "quality", "speed" or "sweep".
+    """
 
     dataset: str
     model: str
+    measured: str
     metric: str
     protocol: str
     before: float | None
@@ -59,9 +65,10 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything that was compared, and in words what was not."""
+    """Everything that was compared, of how many rows, and in words what was not."""
 
     changes: tuple[Change, ...]
+    rows: int
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     notes: tuple[str, ...]
@@ -77,8 +84,7 @@ class Comparison:
         counts = Counter(change.verdict for change in self.changes)
         order: tuple[Verdict, ...] = ("worse", "lost", "slightly worse", "better", "moved", "within noise", "equal")
         words = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in order if counts[verdict])
-        rows = len({(change.dataset, change.model) for change in self.changes})
-        return f"{len(self.changes):,} numbers of {rows:,} rows compared" + (f": {words}" if words else "")
+        return f"{len(self.changes):,} numbers of {self.rows:,} rows compared" + (f": {words}" if words else "")
 
 
 @dataclass(kw_only=True)
@@ -88,6 +94,10 @@ class _Found:
     tested: list[tuple[Change, Difference]] = field(default_factory=list)
     lost: list[Change] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        return len(self.tested) + len(self.lost)
 
 
 def compare(
@@ -113,13 +123,15 @@ def compare(
     first, second = _rows(before), _rows(after)
     pairs, only_before, only_after = _matched(first, second)
     known = {
-        m.metric for rows in (first, second) for group in rows.values() for r in group for m in r.measurements.values()
+        m.metric for side in (first, second) for group in side.values() for r in group for m in r.measurements.values()
     }
     if unknown := sorted({*metrics, *allowed} - known):
         raise Refused(f"no record has the metric {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    found = _Found()
+    found, rows = _Found(), 0
     for a, b in pairs:
+        count = found.count
         _compare_row(a, b, declared, frozenset(metrics), found)
+        rows += found.count > count
     adjusted = holm([test.p for _, test in found.tested])
     changes = [
         _judged(change, float(p), declared.get(change.metric), allowed.get(change.metric, threshold), 1 - level)
@@ -127,6 +139,7 @@ def compare(
     ]
     return Comparison(
         changes=tuple(changes + found.lost),
+        rows=rows,
         only_before=tuple(only_before),
         only_after=tuple(only_after),
         notes=tuple(f"{note} ({count} times)" if count > 1 else note for note, count in found.notes.items()),
@@ -167,8 +180,12 @@ def _matched(
 
 
 def _name(one: Record) -> str:
-    speed = ", speed" if one.settings.get("measured") == "speed" else ""
-    return f"{one.model.label} on {one.dataset.label}{speed}"
+    mark = f", {_measured(one)}" if one.settings.get("measured") else ""
+    return f"{one.model.label} on {one.dataset.label}{mark}"
+
+
+def _measured(one: Record) -> str:
+    return str(one.settings.get("measured") or "quality")
 
 
 def _compare_row(
@@ -204,15 +221,10 @@ def _compare_number(a: list[Record], b: list[Record], name: str, known: Declared
     both = {training_seed(one) for one, _ in good[0]} & {training_seed(one) for one, _ in good[1]}
     first = sides[0][0][1]
     change = Change(
-        dataset=a[0].dataset.label, model=where.rpartition(" on ")[0], metric=first.metric, protocol=first.protocol,
-        before=None, after=None, verdict="equal",
+        dataset=a[0].dataset.label, model=a[0].model.label, measured=_measured(a[0]),
+        metric=first.metric, protocol=first.protocol, before=None, after=None, verdict="equal",
     )  # fmt: skip
-    broken = [
-        m
-        for one, m in sides[1]
-        if m.status == "invalid" and training_seed(one) in {training_seed(r) for r, _ in good[0]}
-    ]
-    if broken:
+    if broken := _broken(a, b, good[0], sides[1]):
         value = estimate(good[0]).mean
         found.lost.append(replace(change, before=value, verdict="lost", reason=broken[0].reason))
         return
@@ -226,10 +238,29 @@ def _compare_number(a: list[Record], b: list[Record], name: str, known: Declared
     if len({m.kind for side in good for _, m in side}) > 1:
         found.notes[f"{where}: {name} is of another kind after than before, not compared"] += 1
         return
-    if known is not None and known.axis == "speed" and (why := _other_hardware(good)):
+    if _is_speed(a[0], known) and (why := _other_hardware(good)):
         found.notes[why] += 1
         return
     _test(change, good, found)
+
+
+def _broken(
+    a: list[Record],
+    b: list[Record],
+    good: list[tuple[Record, Measurement]],
+    after: list[tuple[Record, Measurement]],
+) -> list[Measurement]:
+    """What became invalid: of the seeds that had a number before, or of any where the sides have none in common."""
+    invalid = [(one, m) for one, m in after if m.status == "invalid"] if good else []
+    if {training_seed(one) for one in a} & {training_seed(one) for one in b}:
+        had = {training_seed(one) for one, _ in good}
+        invalid = [(one, m) for one, m in invalid if training_seed(one) in had]
+    return [m for _, m in invalid]
+
+
+def _is_speed(one: Record, known: Declared | None) -> bool:
+    """Whatever a measurement of speed says is speed: stages and ratios stand in no table, and so declare nothing."""
+    return bool(one.settings.get("measured")) or (known is not None and known.axis == "speed")
 
 
 def _other_hardware(good: list[list[tuple[Record, Measurement]]]) -> str:
@@ -243,7 +274,10 @@ def _other_hardware(good: list[list[tuple[Record, Measurement]]]) -> str:
 
 def _test(change: Change, good: list[list[tuple[Record, Measurement]]], found: _Found) -> None:
     a, b = (estimate(side) for side in good)
-    if _same_weights(good):
+    if not (a.noise_is_known and b.noise_is_known):
+        found.notes[f"{change.metric}: observed once, so that its noise is not known; not compared"] += 1
+        return
+    if _same_weights(good) and not (a.once or b.once):
         a, b = of_these_weights(a), of_these_weights(b)
     test = difference(a, b)
     found.tested.append((

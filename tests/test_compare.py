@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from genbench import recordsets
+from genbench import comparable, recordsets
 from genbench.cli import main
 from genbench.compare import Declared, compare
 from genbench.errors import Refused
@@ -156,6 +156,70 @@ def test_speed_is_never_compared_across_hardware():
     assert verdict([one("fid", 1, 0.1)], [one("fid", 9, 0.1, environment=other)]) == "worse", "quality is"
 
 
+@pytest.mark.parametrize("measured", ["speed", "sweep"])
+@pytest.mark.parametrize("metric", ["latency_p50", "latency_p95", "device_p50", "eager_ratio", "seconds_import"])
+def test_all_that_a_measurement_of_speed_says_is_speed(metric, measured):
+    """Also what stands in no table, and so declares no axis."""
+    other = {**synthetic.MACHINE, "cpu": "Another CPU"}
+    before, after = (
+        {"settings": {"measured": measured}, "environment": environment} for environment in (synthetic.MACHINE, other)
+    )
+    a = one(metric, 0.1, 0.001, **before)
+    found = compare([a], [one(metric, 0.9, 0.001, code="second", **after)], DECLARED)
+    assert found.changes == ()
+    assert any(note.startswith("speed is never compared across hardware") for note in found.notes)
+    slower = one(metric, 0.9, 0.001, code="second", **before)
+    assert verdict([a], [slower]) in ("worse", "moved"), "on the same machine it is compared"
+    elsewhere = one("somebody_score", 0.9, 0.001, code="second", environment=other)
+    assert verdict([one("somebody_score", 0.1, 0.001)], [elsewhere]) == "moved", "of samples it is compared"
+
+
+def observed(metric, value, method="bytes at the peak; a single run", **more):
+    settings = {"measured": "speed"}
+    measurement = Measurement(metric=metric, value=value, low=value, high=value, n=1, method=method)
+    return one(metric, measurement, settings=settings, **more)
+
+
+@pytest.mark.parametrize("metric", ["memory_process", "joules_per_image", "seconds_first_call"])
+def test_what_was_observed_once_is_not_compared(metric):
+    found = compare([observed(metric, 100.0)], [observed(metric, 106.0, code="b")], DECLARED)
+    assert (found.changes, found.failed) == ((), False)
+    assert f"{metric}: observed once, so that its noise is not known; not compared" in found.notes
+    same = [observed(metric, 100.0, seed=seed) for seed in range(3)]
+    assert compare(same, [observed(metric, 106.0, seed=s, code="b") for s in range(3)], DECLARED).changes == ()
+
+
+def test_what_was_counted_has_no_noise():
+    a, b = (observed("nfe", value, "counted", code=code) for value, code in ((20.0, "a"), (21.0, "b")))
+    (change,) = compare([a], [b], DECLARED).changes
+    assert (change.verdict, change.p) == ("moved", 0.0)
+
+
+def test_what_was_observed_once_for_each_of_several_seeds_is_compared_by_its_spread():
+    """Also where the weights are the same on both sides: without its spread its noise would not be known."""
+
+    def side(start, code):
+        made = [observed("memory_process", start + step, seed=seed, code=code) for seed, step in enumerate((0, 6, 12))]
+        return [msgspec.structs.replace(x, model=msgspec.structs.replace(x.model, weights="0" * 64)) for x in made]
+
+    (change,) = compare(side(100.0, "a"), side(106.0, "b"), DECLARED).changes
+    assert (change.verdict, change.method) == ("within noise", "Welch over seeds (3, 3)")
+    assert verdict(side(100.0, "a"), side(200.0, "b")) == "worse"
+
+
+def test_what_a_measurement_of_speed_observes_once_says_so(tmp_path, monkeypatch):
+    import genbench
+    from genbench.bench import Terms, lanes, speed
+    from genbench.store import Store
+    from tests.speed.test_bench import Fake, subject
+
+    monkeypatch.setattr(lanes, "Lane", Fake)
+    monkeypatch.setattr(Fake, "made", [])
+    made = speed(subject(genbench.dataset("digits")), Terms(seconds=0.5), Store(tmp_path))
+    marked = {m.metric for m in made.measurements.values() if comparable.observed_once(m)}
+    assert marked == {"memory_process", "best_batch", "seconds_import", "seconds_load", "seconds_first_call"}
+
+
 def test_what_one_side_lacks_is_listed():
     found = compare(
         [one(label="vae"), one(label="gan")], [one(label="vae", code="b"), one(label="ddpm", code="b")], DECLARED
@@ -198,6 +262,45 @@ def test_a_number_that_became_invalid_fails():
     found = compare([one()], [one("fid", gone, code="b")], DECLARED)
     assert not found.failed
     assert "vae on digits: fid has no number after: no weights" in found.notes
+
+
+def test_without_a_seed_in_common_any_number_that_became_invalid_fails():
+    broken = Measurement(metric="fid", status="invalid", reason="the loss was not finite")
+    found = compare([one(seed=0)], [one("fid", broken, seed=5, code="b")], DECLARED)
+    assert [change.verdict for change in found.changes] == ["lost"]
+    half = [one("fid", 10.0, seed=5, code="b"), one("fid", broken, seed=6, code="b")]
+    assert compare([one(seed=0)], half, DECLARED).failed
+    assert not compare([one("fid", broken, seed=0)], [one("fid", broken, seed=5, code="b")], DECLARED).failed
+    assert not compare([one(seed=5)], half, DECLARED).failed, "of seeds in common no other counts"
+    before = [one("fid", broken, seed=6), one(seed=5)]
+    assert not compare(before, half, DECLARED).failed, "it was no number before"
+    gone = Measurement(metric="fid", status="undefined", reason="too few samples")
+    assert not compare([one(seed=0)], [one("fid", gone, seed=5, code="b")], DECLARED).failed
+
+
+def test_quality_speed_and_a_sweep_of_a_model_are_three_rows():
+    sides = [
+        [
+            one("fid", value, 0.1, code=code, created=f"2026-03-0{day}T00:00:00Z", settings=settings)
+            for day, settings in enumerate(({}, {"measured": "speed"}, {"measured": "sweep"}), 1)
+        ]
+        for value, code in ((10.0, "a"), (20.0, "b"))
+    ]
+    found = compare(*sides, DECLARED)
+    assert sorted((change.model, change.measured) for change in found.changes) == [
+        ("vae", "quality"), ("vae", "speed"), ("vae", "sweep"),
+    ]  # fmt: skip
+    assert found.summary == "3 numbers of 3 rows compared: 3 worse"
+    assert compare(sides[0], [], DECLARED).only_before == (
+        "vae on digits",
+        "vae on digits, speed",
+        "vae on digits, sweep",
+    )
+
+
+def test_configurations_of_one_label_are_rows_of_their_own():
+    sides = [[one("fid", 10.0, code=code, config={"width": width}) for width in (32, 64)] for code in "ab"]
+    assert compare(*sides, DECLARED).rows == 2
 
 
 def test_only_seeds_that_both_have_are_compared():
@@ -325,6 +428,15 @@ def test_exit_codes(repository):
     assert call("main:before", "after", "--metric", "recall").exit_code == 2
     assert call("main:before", "nowhere").exit_code == 2
     assert call("main:before", "after", "--threshold", "fid").exit_code == 2
+
+
+def test_the_table_says_what_was_measured(tmp_path):
+    for folder, value, code in (("a", 10.0, "a"), ("b", 20.0, "b")):
+        for settings in ({}, {"measured": "sweep"}):
+            synthetic.write(tmp_path / folder, one("fid", value, 0.1, code=code + str(settings), settings=settings))
+    lines = call(tmp_path / "a", tmp_path / "b").output.splitlines()
+    assert ["quality" in line for line in lines if "vae" in line and "worse" in line] == [True, False]
+    assert ["sweep" in line for line in lines if "vae" in line and "worse" in line] == [False, True]
 
 
 def test_json_holds_everything(repository):

@@ -290,12 +290,18 @@ def throughput(sweep: Sweep, protocol: str) -> list[Measurement]:
             method=_method(what, series, series.wall),
             protocol=protocol,
         ),
-        single_number("best_batch", n, protocol, f"the batch with the highest throughput; {sweep.stopped}"),
+        single_number(
+            "best_batch", n, protocol, f"the batch with the highest throughput; {sweep.stopped}; a single run"
+        ),
     ]
 
 
 def single_number(metric: str, value: float, protocol: str = "", method: str = "counted", n: int = 1) -> Measurement:
-    """A number that was counted, or observed once: its interval is itself, and `method` says so."""
+    """A number that was counted, or observed once: its interval is itself.
+
+    The method of what was observed says "a single run" (`genbench.comparable.SINGLE_RUN`): it would come out otherwise
+    another time, and nothing tells by how much, so that it is not tested against another.
+    """
     return Measurement(
         metric=metric, value=float(value), low=float(value), high=float(value), n=n, method=method, protocol=protocol
     )
