@@ -124,7 +124,8 @@ def compare(
     A and B are a record, a folder of records, or COMMIT:PATH, what a commit has under a path. Worse means: by more than
     the threshold, and significantly after Holm's correction over everything that is compared; --metric makes that
     fewer. Numbers of one training seed are tested against the noise of their samples and images alone, so that models
-    trained anew need several seeds; five or more count in pairs. Speed is never compared across hardware.
+    trained anew need several seeds; five or more count in pairs. Speed is never compared across hardware, and what was
+    observed once (memory, energy, seconds to start) only over several seeds.
     """
     from dataclasses import asdict
 
@@ -152,9 +153,10 @@ def compare(
             moved = "" if one.relative is None else f"{100 * one.relative:+.1f}%"
             p = "" if one.p is None else f"{one.p:.2g}"
             numbers = ["" if x is None else f"{x:.5g}" for x in (one.before, one.after)]
-            rows.append([one.dataset, one.model, one.metric, *numbers, moved, p, one.verdict, one.reason or one.method])
+            what = [one.dataset, one.model, one.measured, one.metric]
+            rows.append([*what, *numbers, moved, p, one.verdict, one.reason or one.method])
     if rows:
-        headings = ["dataset", "model", "metric", "A", "B", "change", "p (Holm)", "verdict", "by"]
+        headings = ["dataset", "model", "measured", "metric", "A", "B", "change", "p (Holm)", "verdict", "by"]
         shared.show(headings, [[plain(text, 80) for text in row] for row in rows])
     for words, names in (("Only in A", found.only_before), ("Only in B", found.only_after)):
         if names:
