@@ -26,7 +26,7 @@ from leaderboard.pages import NAVIGATION, PAGES
 from leaderboard.site import HERE, Site
 
 STATIC = ("style.css", "site.js")
-_READ = (".json", ".png", ".toml")  # what records are made of, and what is said about them
+_READ = (".json", ".png", ".svg", ".toml")  # what records are made of, and what is said about them
 
 
 def build(records: Path | Sequence[Path], out: Path) -> Path:
@@ -35,10 +35,9 @@ def build(records: Path | Sequence[Path], out: Path) -> Path:
     The site is built beside `out` and takes its place when it is whole. A folder is only ever replaced if an earlier
     build wrote every file in it.
     """
-    _check_ours(out)
+    before = _before(out)
     sources = [records] if isinstance(records, Path) else list(records)
     made_from = _made_from(sources)
-    before = _marker(out)
     if before.get("made_from") == made_from and _whole(out, before["files"]):
         return out / "index.html"
     collection = collect(sources)
@@ -62,7 +61,9 @@ def build(records: Path | Sequence[Path], out: Path) -> Path:
                 for page in pages(site):
                     keep(page.path, page.html.encode())
             site.write_records()
-            keep.finish(made_from, {name: [key, _code()] for name, key in site.figure_keys.items()})
+            # What another time of day would show, or what was written meanwhile, is looked at again the next time.
+            lasting = not collection.premature and _made_from(sources) == made_from
+            keep.finish(made_from if lasting else "", {name: [key, _code()] for name, key in site.figure_keys.items()})
     except OSError as error:
         raise Refused(f"cannot write the site to {out}: {(error.strerror or str(error)).lower()}") from error
     return out / "index.html"
@@ -136,6 +137,7 @@ def _files(root: Path) -> Iterator[Path]:
             inner.clear()
             continue
         inner.sort()
+        yield from (path for name in inner if (path := Path(folder, name)).is_symlink())
         yield from (Path(folder, name) for name in sorted(names) if name.endswith(_READ))
 
 
@@ -175,21 +177,15 @@ def _whole(out: Path, files: dict[str, str]) -> bool:
 # ------------------------------------------------------------------------------------------ whose folder it is
 
 
-def _marker(out: Path) -> dict[str, Any]:
-    """What the last build left behind; empty if there was none, or one of an older form."""
-    path = out / MARKER
-    if not path.is_file():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
+def _before(out: Path) -> dict[str, Any]:
+    """What the last build said of itself; empty if there was none, or one of an older form.
 
-
-def _check_ours(out: Path) -> None:
-    """Refuses a folder with anything in it that no build of a site wrote."""
+    Refuses a folder with anything in it that no build of a site wrote.
+    """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise Refused(f"{out} is not a folder; choose a folder for the site that is new or was written by publish")
     if not out.exists() or not any(out.iterdir()):
-        return
+        return {}
     marker = out / MARKER
     if not marker.is_file() or marker.is_symlink():
         raise Refused(f"{out} was not written by publish and is not empty; choose another folder for the site")
@@ -203,3 +199,4 @@ def _check_ours(out: Path) -> None:
     }  # fmt: skip
     if foreign := sorted(present - written):
         raise Refused(f"{out} holds {foreign[0]}, which publish did not write; move it, or choose another folder")
+    return found if isinstance(found, dict) and isinstance(found["files"], dict) else {}

@@ -138,7 +138,7 @@ def _times(one: Record, until: str) -> Iterator[str]:
         yield f"created {one.created} is no date"
         return
     if one.created > until:
-        yield f"created {one.created} lies in the future; the latest would be {until}"
+        yield f"created {one.created} lies in the future"  # and not how far: it is printed on a page
     if one.created < EARLIEST:
         yield f"created {one.created} lies before {EARLIEST}, when there was no genbench"
     for name in ("train_seconds", "sample_seconds", "evaluate_seconds"):

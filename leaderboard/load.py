@@ -86,6 +86,7 @@ class Collection:
     retracted: dict[str, str] = field(default_factory=dict)  # reason by key; these are not among the records
     withdrawn: tuple[Record, ...] = ()  # the retracted ones that are here, valid as they are
     named: frozenset[str] = frozenset()  # keys that the indexes name
+    premature: bool = False  # whether something is invalid only until its time comes
 
     def picture(self, of: Record, asset: str) -> Picture | str:
         """A record's picture, or in words why there is none to show."""
@@ -112,6 +113,7 @@ def collect(source: Path | Sequence[Path], until: str | None = None) -> Collecti
     invalid: list[Invalid] = []
     trust: dict[str, Trust] = {}
     retracted: dict[str, Retraction] = {}
+    premature = False
     for root in sources:
         if not root.exists():
             raise Refused(f"there are no records at {root}; `genbench run` writes some")
@@ -124,6 +126,7 @@ def collect(source: Path | Sequence[Path], until: str | None = None) -> Collecti
                 found = _read(path)
                 if records.get(found.key, found) != found:
                     raise Refused(f"its key {found.key} is that of {names[found.key]}, but its content is not")
+                premature |= found.created > until
                 if wrong := faults(found, until):
                     raise Refused("; ".join([*wrong[:5], *([f"and {len(wrong) - 5} more"] if wrong[5:] else [])]))
                 if path.name != f"{found.key}.json":
@@ -143,6 +146,7 @@ def collect(source: Path | Sequence[Path], until: str | None = None) -> Collecti
         trust={key: trust.get(key, "self-reported") for key in shown},
         withdrawn=tuple(records[key] for key in sorted(records) if key in retracted),
         named=frozenset(trust) | frozenset(retracted),
+        premature=premature,
         retracted={key: f"{one.reason} ({one.date})" for key, one in sorted(retracted.items())},
     )
 
