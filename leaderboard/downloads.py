@@ -40,7 +40,7 @@ def tables(collection: Collection, form: str, dataset: str | None = None) -> byt
         raise Refused("there is no valid record to make a table of; `genbench run` writes some")
     names = ", ".join(section.title for section in found)
     if dataset is not None:
-        fitting = [one for one in found if dataset in (one.title, plain(one.rows[0].records[0].dataset.label))]
+        fitting = [one for one in found if dataset in (one.title, plain(one.dataset.label))]
         if not fitting:
             raise Refused(f"there are no records on {plain(dataset, 100)}; there are some on {names}")
         found = [one for one in fitting if one.title == dataset] or fitting

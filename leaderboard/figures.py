@@ -16,12 +16,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from genbench.record import Axis
 from leaderboard import labels, svg
 from leaderboard.columns import Column
+from leaderboard.grouping import Group
 from leaderboard.table import Cell, Front, Row, Section
 from leaderboard.typography import plain, plural
 
@@ -29,6 +31,7 @@ WIDTH, HEIGHT = 400, 330  # CSS pixels
 MARKERS = ("o", "s", "^", "D", "v", "P", "p", "X", "<", "h", ">")
 DRAWN, NAMED = 250, 40  # at most so many points, and of those so many with a name
 _LABEL_LENGTH = 26
+_NOTHING = np.zeros((0, 4))
 
 PAIRS: tuple[tuple[Axis, Axis], ...] = (("speed", "quality"), ("speed", "diversity"), ("diversity", "quality"))
 
@@ -70,6 +73,10 @@ class Scatter:
     @property
     def name(self) -> str:
         return f"{self.axes[1]}-{self.axes[0]}"
+
+    @property
+    def families(self) -> list[str]:
+        return [point.row.family for point in self.drawn]
 
     @property
     def facts(self) -> object:
@@ -138,9 +145,7 @@ def draw(
     """The scatter; each point is a link to `address(row)`."""
     x, y = scatter.x, scatter.y
     with svg.drawing():
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        FigureCanvasAgg(figure)  # measures the labels
-        axes = figure.add_axes((0.135, 0.14, 0.845, 0.83))
+        figure, axes = panel(WIDTH, HEIGHT, (0.135, 0.14, 0.845, 0.83))
         scale(axes, "x", x, [point.x for point in scatter.drawn])
         scale(axes, "y", y, [point.y for point in scatter.drawn])
         frame(axes)
@@ -170,7 +175,8 @@ def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]
         rows.setdefault({"reference": "real data", "control": "control"}.get(row.group, row.family), row)
     last = {"control": 1, "real data": 2}
     names = sorted(rows, key=lambda one: (last.get(one, 0), one))
-    return [(name, _alone(tuple(marker(rows[name], of_family).items()))) for name in names]
+    styles = {name: marker(rows[name].group, rows[name].family, of_family) for name in names}
+    return [(name, _alone(tuple(style.items()))) for name, style in styles.items()]
 
 
 @cache
@@ -185,14 +191,14 @@ def _alone(style: tuple[tuple[str, Any], ...]) -> str:
         return svg.ornament(figure, f"marker-{hashlib.sha256(repr(style).encode()).hexdigest()[:6]}")
 
 
-def marker(row: Row, of_family: dict[str, Mark]) -> dict[str, Any]:
-    """How matplotlib draws a row's point."""
-    if row.group == "reference":
+def marker(group: Group, family: str, of_family: dict[str, Mark]) -> dict[str, Any]:
+    """How matplotlib draws a point of a row or a record."""
+    if group == "reference":
         colour, shape, filled, size = svg.INK, "*", True, 11.0
-    elif row.group == "control":
+    elif group == "control":
         colour, shape, filled, size = svg.CONTROL, "o", False, 5.5
     else:
-        mark = of_family[row.family]
+        mark = of_family[family]
         colour, shape, filled, size = svg.FAMILIES[mark.colour], mark.marker, True, 7.5
     return {
         "marker": shape,
@@ -201,6 +207,13 @@ def marker(row: Row, of_family: dict[str, Mark]) -> dict[str, Any]:
         "markeredgecolor": colour,
         "markeredgewidth": 0.0 if filled else 1.3,
     }
+
+
+def panel(width: int, height: int, place: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """An empty figure of so many CSS pixels that can measure its texts, with axes at a place: left, bottom, size."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    FigureCanvasAgg(figure)
+    return figure, figure.add_axes(place)
 
 
 def scale(axes: Axes, side: Literal["x", "y"], column: Column, cells: Sequence[Cell]) -> None:
@@ -278,7 +291,7 @@ def _floors(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
 
 
 def _point(axes: Axes, point: Point, of_family: dict[str, Mark]) -> list[Any]:
-    style = marker(point.row, of_family)
+    style = marker(point.row.group, point.row.family, of_family)
     behind = point.row.group == "control"
     x, y = point.x, point.y
     left, right = x.value - max(x.low, _tiny(x, axes.get_xscale())), x.high - x.value
@@ -296,22 +309,48 @@ def _tiny(cell: Cell, scale: str) -> float:
 
 
 def _names(axes: Axes, points: Sequence[Point], taken: list[Bbox], address: Callable[[Row], str]) -> list[svg.Link]:
-    """Writes the names beside the points, with a line where one stands far off."""
+    """The points' names; models choose their places first, from left to right."""
+    places = axes.transData.transform([(point.x.value, point.y.value) for point in points])
+    texts = names(
+        axes,
+        [point.row.label for point in points],
+        [(point.x.value, point.y.value) for point in points],
+        [svg.INK if point.row.group == "model" else svg.MUTED for point in points],
+        order=sorted(range(len(points)), key=lambda i: (points[i].row.group != "model", *places[i])),
+        bars=np.array([box for point in points for box in _bars(axes, point)]),
+        taken=np.array([box.extents for box in taken]).reshape(-1, 4),
+    )
+    return [
+        svg.Link(artist=text, address=address(point.row), tip=f"{point.row.name}, {point.row.family}")
+        for text, point in zip(texts, points, strict=True)
+    ]
+
+
+def names(
+    axes: Axes, words: Sequence[str], points: Sequence[tuple[float, float]], colours: Sequence[str], *,
+    order: list[int] | None = None, bars: np.ndarray = _NOTHING, taken: np.ndarray = _NOTHING,
+) -> list[Text]:  # fmt: skip
+    """Writes names beside points, where they cover least, with a line to one that stands far off.
+
+    Args:
+        points: in the units of the axes.
+        order, bars, taken: as `labels.place` takes them.
+    """
     texts = [
         axes.text(
-            0, 0, plain(point.row.label, _LABEL_LENGTH), fontsize=9.5, parse_math=False, va="center_baseline",
-            color=svg.INK if point.row.group == "model" else svg.MUTED, zorder=6,
+            0, 0, plain(word, _LABEL_LENGTH), fontsize=9.5, parse_math=False, va="center_baseline", color=colour,
+            zorder=6,
         )
-        for point in points
+        for word, colour in zip(words, colours, strict=True)
     ]  # fmt: skip
-    places = axes.transData.transform([(point.x.value, point.y.value) for point in points])
+    places = axes.transData.transform(points)
     boxes = labels.place(
         places,
         np.array([text.get_window_extent().width for text in texts]),
-        sorted(range(len(points)), key=lambda i: (points[i].row.group != "model", *places[i])),
+        list(range(len(texts))) if order is None else order,
         frame=np.array(axes.get_window_extent().extents),
-        bars=np.array([box for point in points for box in _bars(axes, point)]),
-        taken=np.array([box.extents for box in taken]).reshape(-1, 4),
+        bars=bars,
+        taken=taken,
     )
     back = axes.transData.inverted()
     for text, where, box in zip(texts, places, boxes, strict=True):
@@ -320,10 +359,7 @@ def _names(axes: Axes, points: Sequence[Point], taken: list[Bbox], address: Call
         if math.dist(where, end) > 13.0:
             (from_x, from_y), (to_x, to_y) = back.transform([where, end])
             axes.plot([from_x, to_x], [from_y, to_y], color=svg.MUTED, linewidth=0.6, zorder=2.5, clip_on=False)
-    return [
-        svg.Link(artist=text, address=address(point.row), tip=f"{point.row.name}, {point.row.family}")
-        for text, point in zip(texts, points, strict=True)
-    ]
+    return texts
 
 
 def _bars(axes: Axes, point: Point) -> list[tuple[float, float, float, float]]:

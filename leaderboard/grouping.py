@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from genbench.comparable import canonical, hardware
-from genbench.record import Record
+from genbench.record import DatasetRun, Record
 from leaderboard.typography import plain
 
 Group = Literal["reference", "control", "model"]
@@ -59,9 +59,8 @@ def whole(record: Record, beside: list[Record]) -> Record:
     return msgspec.structs.replace(record, measurements={**measurements, **record.measurements})
 
 
-def dataset(record: Record) -> Any:
+def dataset(data: DatasetRun) -> Any:
     """What makes a dataset: its name, shape and content."""
-    data = record.dataset
     return [data.label, data.reference, data.shape, data.levels, data.classes, data.checksums]
 
 

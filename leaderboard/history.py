@@ -1,4 +1,4 @@
-"""The headline numbers of every record in time: what each replaced, and the course of a number as a line.
+"""The headline numbers of every record in time: what each replaced, and the course of a number as a chart.
 
 Records of one cell, that is of the same dataset, model, configuration, settings and seed, replace each other as the
 code changes. Speeds have a chart for each class of hardware.
@@ -6,37 +6,33 @@ code changes. Speeds have a chart for each class of hardware.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
 from genbench.comparable import canonical
-from genbench.record import Axis, Measurement, Record
-from leaderboard import labels
+from genbench.record import Axis, Record
+from leaderboard import figures, svg
+from leaderboard.cells import Cell, Numbers, cell
 from leaderboard.columns import Column, Heading
-from leaderboard.curves import short
-from leaderboard.grouping import configuration, dataset, machine
+from leaderboard.grouping import Group, configuration, dataset, group_of, machine, use_of
 from leaderboard.standings import AXES
 from leaderboard.table import Section
-from leaderboard.typography import measured, plain
+from leaderboard.typography import plain, plural
 
-LEFT, RIGHT, TOP, BOTTOM = 68.0, 552.0, 10.0, 210.0
-WIDTH, HEIGHT = 560, 240
+WIDTH, HEIGHT = 560, 320  # CSS pixels
 LINES = 30  # in a chart
-LETTER = 5.8  # how wide a letter of a name is, about
+DOTTED = 250  # points that have a marker each; of more, only the ends of the lines have one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A record's number under a heading, in the column's unit, with its interval; `before` is what it replaced."""
+    """A record's number under a heading, as a row of this record alone would show it; `before` is what it replaced."""
 
     column: Column
-    number: float
-    text: str
-    interval: str
+    cell: Cell
     before: str = ""
 
 
@@ -52,47 +48,69 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """The course of one model's number: a path, and in words its ends."""
+    """The course of one model's number, in the order of time: the times in seconds, the numbers."""
 
     label: str
+    group: Group
     family: str
-    path: str
-    words: str
-    x: float
-    y: float  # where its name begins, at the height of its middle
+    times: tuple[float, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def words(self) -> str:
+        """Its ends."""
+        first, last = self.cells[0].text, self.cells[-1].text
+        return f"{self.label}: {first}" if len(self.cells) == 1 else f"{self.label}: from {first} to {last}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A headline number of a dataset in time, with what is written at the ends of its axes."""
+    """A headline number of a dataset in time."""
 
     section: Section
     axis: Axis
     column: Column
-    log: bool
     hardware: str  # the class, for speeds
     lines: tuple[Line, ...]
     more: int
-    low: str
-    high: str
-    since: str
-    until: str
+
+    @property
+    def title(self) -> str:
+        where = f", on {self.hardware}" if self.hardware else ""
+        return f"{self.column.title} on {self.section.title} in time{where}"
+
+    @property
+    def note(self) -> str:
+        return f"{plural(self.more, 'model')} more not drawn" if self.more else ""
+
+    @property
+    def families(self) -> list[str]:
+        return [line.family for line in self.lines]
+
+    @property
+    def facts(self) -> object:
+        """All that is drawn."""
+        lines = [
+            (line.label, line.group, line.family, line.times, [(c.value, c.low, c.high, c.text) for c in line.cells])
+            for line in self.lines
+        ]
+        return self.column, lines
 
 
 def changes(sections: Sequence[Section], records: Sequence[Record]) -> list[Change]:
-    """Every record of a dataset that is shown, newest first, with what it replaced."""
-    of_dataset = {_dataset(section.rows[0].records[0]): section for section in sections}
+    """Every record of the tables, the replaced ones among them, newest first, with what it replaced."""
+    of_dataset = {canonical(dataset(section.dataset)): section for section in sections}
     heads = {section.anchor: headlines(section) for section in sections}
     before: dict[bytes, Record] = {}
     found = []
     for one in sorted(records, key=lambda one: (one.created, one.key)):
-        section = of_dataset.get(_dataset(one))
-        if section is None or one.model.family == "pathology":
+        section = of_dataset.get(canonical(dataset(one.dataset)))
+        if section is None or use_of(one) != "row":
             continue
-        cell = _cell(one)
-        replaced = before.get(cell)
-        before[cell] = one
-        values = tuple(v for heading in heads[section.anchor] if (v := _value(one, heading, replaced)) is not None)
+        identity = _cell(one)
+        replaced = before.get(identity)
+        before[identity] = one
+        values = _values(one, heads[section.anchor], replaced)
         found.append(Change(record=one, section=section, values=values, replaced=replaced))
     return found[::-1]
 
@@ -100,6 +118,17 @@ def changes(sections: Sequence[Section], records: Sequence[Record]) -> list[Chan
 def headlines(section: Section) -> list[Heading]:
     """The headings that stand for the axes."""
     return [section.headings[index] for axis in AXES if (index := section.headline(axis)) is not None]
+
+
+def _values(one: Record, headings: Sequence[Heading], replaced: Record | None) -> tuple[Value, ...]:
+    found = []
+    numbers, old = [Numbers(one)], [Numbers(replaced)] if replaced else []
+    for heading in headings:
+        new = cell(numbers, heading)
+        if new.ok:
+            earlier = cell(old, heading).text if old and cell(old, heading).ok else ""
+            found.append(Value(column=heading.column, cell=new, before=earlier if earlier != new.text else ""))
+    return tuple(found)
 
 
 def charts(found: Sequence[Change]) -> list[Chart]:
@@ -110,93 +139,85 @@ def charts(found: Sequence[Change]) -> list[Chart]:
             place = machine(change.record) if value.column.axis == "speed" else ""
             grouped.setdefault((change.section.anchor, value.column.axis, place), []).append((change, value))
     ordered = sorted(grouped.items(), key=lambda item: (item[0][0], AXES.index(item[0][1]), item[0][2]))
-    return [chart for (_, axis, place), points in ordered if (chart := _chart(axis, place, points)) is not None]
+    return [
+        _chart(axis, place, points)
+        for (_, axis, place), points in ordered
+        if len({change.record.created for change, _ in points}) > 1
+    ]
 
 
-def _chart(axis: Axis, place: str, points: list[tuple[Change, Value]]) -> Chart | None:
-    times = [_seconds(change.record) for change, _ in points]
-    numbers = [value.number for _, value in points]
-    start, stop, low, high = min(times), max(times), min(numbers), max(numbers)
-    if start == stop or not abs(high - low) < 1e30:
-        return None
-    column = points[0][1].column
-    log = column.log and low > 0
-    bottom, top = (math.log(low), math.log(high)) if log else (low, high)
-    lines: dict[tuple[str, str], list[tuple[float, float, Value]]] = {}
-    for (change, value), time in zip(points, times, strict=True):
-        x = LEFT + (RIGHT - LEFT) * (time - start) / (stop - start)
-        y = BOTTOM - (BOTTOM - TOP) * ((math.log(value.number) if log else value.number) - bottom) / (
-            (top - bottom) or 1.0
-        )
+def _chart(axis: Axis, place: str, points: list[tuple[Change, Value]]) -> Chart:
+    courses: dict[tuple[str, Group, str], list[tuple[float, Cell]]] = {}
+    for change, value in points:
         model = change.record.model
-        lines.setdefault((plain(model.label, 60), plain(model.family, 60)), []).append((x, y, value))
-    kept = sorted(sorted(lines.items(), key=lambda item: -len(item[1]))[:LINES])
-    boxes = labels.place(
-        np.array([course[-1][:2] for _, course in kept]),
-        np.array([LETTER * len(label) for (label, _), _ in kept]),
-        list(range(len(kept))),
-        frame=np.array([LEFT, TOP, RIGHT, BOTTOM]),
-        bars=np.zeros((0, 4)),
-        taken=np.array([(x - 3, y - 3, x + 3, y + 3) for _, course in kept for x, y, _ in course[:-1]]).reshape(-1, 4),
-    )
+        name = plain(model.label, 60), group_of(change.record), plain(model.family)
+        courses.setdefault(name, []).append((_seconds(change.record), value.cell))
+    kept = sorted(sorted(courses.items(), key=lambda item: -len(item[1]))[:LINES])
     return Chart(
         section=points[0][0].section,
         axis=axis,
-        column=column,
-        log=log,
+        column=points[0][1].column,
         hardware=place,
         lines=tuple(
-            _line(label, family, course, box) for ((label, family), course), box in zip(kept, boxes, strict=True)
+            Line(
+                label=label,
+                group=group,
+                family=family,
+                times=tuple(time for time, _ in course),
+                cells=tuple(one for _, one in course),
+            )
+            for (label, group, family), course in kept
         ),
-        more=len(lines) - len(kept),
-        low=short(low),
-        high=short(high),
-        since=points[0][0].record.created[:10],
-        until=points[-1][0].record.created[:10],
+        more=len(courses) - len(kept),
     )
 
 
-def _line(label: str, family: str, course: list[tuple[float, float, Value]], box: np.ndarray) -> Line:
-    first, last = course[0][2], course[-1][2]
-    words = f"{label}: {first.text}" if len(course) == 1 else f"{label}: from {first.text} to {last.text}"
-    path = "".join(f"{'L' if index else 'M'}{x:.1f} {y:.1f}" for index, (x, y, _) in enumerate(course))
-    x, y = round(float(box[0]), 1), round(float(box[1] + box[3]) / 2, 1)
-    return Line(label=label, family=family, path=path, words=words, x=x, y=y)
+def draw(
+    chart: Chart, name: str, title: str, of_family: dict[str, figures.Mark], address: Callable[[Line], str]
+) -> svg.Figure:
+    """The chart; each line is a link to `address(line)`."""
+    points = [(time, one.value) for line in chart.lines for time, one in zip(line.times, line.cells, strict=True)]
+    start, stop = min(points)[0], max(points)[0]
+    with svg.drawing():
+        figure, axes = figures.panel(WIDTH, HEIGHT, (0.12, 0.09, 0.86, 0.88))
+        figures.scale(axes, "y", chart.column, [one for line in chart.lines for one in line.cells])
+        figures.frame(axes)
+        axes.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))
+        axes.set_xticks([start, stop], [_day(start), _day(stop)])
+        first, last = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        last.set_horizontalalignment("right")
+        links = []
+        for line in chart.lines:
+            style = figures.marker(line.group, line.family, of_family) | {"markersize": 5.0}
+            (course,) = axes.plot(
+                line.times, [one.value for one in line.cells], color=style["markeredgecolor"], linewidth=1.3, zorder=3,
+                clip_on=False, markevery=None if len(points) <= DOTTED else max(len(line.times) - 1, 1), **style,
+            )  # fmt: skip
+            links.append(svg.Link(artist=course, address=address(line), tip=line.words))
+        places = axes.transData.transform(points)
+        names = figures.names(
+            axes,
+            [line.label for line in chart.lines],
+            [(line.times[-1], line.cells[-1].value) for line in chart.lines],
+            [svg.INK if line.group == "model" else svg.MUTED for line in chart.lines],
+            taken=np.concatenate([places - 3.0, places + 3.0], axis=1),
+        )
+        links += [
+            svg.Link(artist=text, address=address(line), tip=line.words)
+            for text, line in zip(names, chart.lines, strict=True)
+        ]
+        words = "; ".join(line.words for line in chart.lines)
+        return svg.finish(figure, name, title, f"{chart.column.title}: {chart.column.direction}. {words}.", links)
 
 
-def _value(one: Record, heading: Heading, replaced: Record | None) -> Value | None:
-    m = _find(one, heading)
-    if m is None or m.value is None or m.low is None or m.high is None or abs(m.value) > 1e30:
-        return None
-    scale = heading.column.scale
-    text, interval = measured(m.value * scale, m.low * scale, m.high * scale)
-    old = _find(replaced, heading) if replaced is not None else None
-    before = ""
-    if old is not None and old.value is not None and old.low is not None and old.high is not None:
-        before = measured(old.value * scale, old.low * scale, old.high * scale)[0]
-    return Value(
-        column=heading.column,
-        number=m.value * scale,
-        text=text,
-        interval=interval,
-        before=before if before != text else "",
-    )
-
-
-def _find(one: Record, heading: Heading) -> Measurement | None:
-    for m in one.measurements.values():
-        if m.metric == heading.column.metric and m.status == "ok" and heading.protocol in ("", m.protocol):
-            return m
-    return None
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _seconds(one: Record) -> float:
     return datetime.strptime(one.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
-def _dataset(one: Record) -> bytes:
-    return canonical(dataset(one))
-
-
 def _cell(one: Record) -> bytes:
-    return canonical([dataset(one), configuration(one), one.seeds])
+    return canonical([dataset(one.dataset), configuration(one), one.seeds])

@@ -32,6 +32,10 @@ class Intervals:
     note: str
 
     @property
+    def families(self) -> list[str]:
+        return [row.family for row, _ in self.rows]
+
+    @property
     def facts(self) -> object:
         """All that is drawn."""
         rows = [
@@ -111,7 +115,7 @@ def _beside(axes: Axes, place: int, where: float, words: str, colour: str) -> No
 def _line(
     axes: Axes, place: int, row: Row, cell: Cell, of_family: dict[str, figures.Mark], limits: tuple[float, float]
 ) -> list[Any]:
-    style = figures.marker(row, of_family)
+    style = figures.marker(row.group, row.family, of_family)
     low, high = limits
     if not low <= cell.value <= high:
         style |= {"marker": "<" if cell.value < low else ">", "markersize": 6.0}

@@ -23,7 +23,8 @@ class Front:
 
     Rows are named by their index in the section; reference rows take no part. A model is `dominated` if another is at
     least as good in every number and better in one; it is dominated `beyond` the intervals if that stays so wherever
-    inside their intervals the true values of both lie. Whoever lacks a number, or was timed elsewhere, is left out.
+    inside their intervals the true values of both lie. Whoever lacks a number, or has one of another kind, is left
+    out; `elsewhere` counts whom another class of hardware has timed and another front shows.
     """
 
     axes: tuple[Axis, ...]
@@ -33,6 +34,7 @@ class Front:
     dominated: tuple[int, ...]
     beyond: tuple[int, ...]
     left_out: tuple[tuple[int, str], ...]  # row, why
+    elsewhere: int
 
 
 FRONTS: tuple[tuple[Axis, ...], ...] = (
@@ -85,21 +87,26 @@ def _of_classes(
     axes: tuple[Axis, ...], columns: tuple[int, ...], headings: list[Heading], rows: dict[int, list[Cell]]
 ) -> Iterable[Front]:
     """One front for each class of hardware; of the other axes, the kind of number that most models have counts."""
-    complete = {index: cells for index, cells in rows.items() if all(cell.ok for cell in cells)}
-    kinds = [_commonest(cells[place].peers for cells in complete.values()) for place in range(len(axes))]
+    complete = [cells for cells in rows.values() if all(cell.ok for cell in cells)]
+    kinds = [_commonest(cells[place].peers for cells in complete) for place in range(len(axes))]
     speed = axes.index("speed") if "speed" in axes else None
-    classes = sorted({cells[speed].peers for cells in complete.values()}) if speed is not None else [""]
-    for hardware in classes if complete else ():
-        wanted = [hardware if place == speed else kind for place, kind in enumerate(kinds)]
-        left_out = {index: why for index, cells in rows.items() if (why := _why_not(cells, headings, wanted, speed))}
-        inside = [index for index in rows if index not in left_out]
-        if inside:
-            yield _front(axes, columns, headings, hardware, {index: rows[index] for index in inside}, left_out)
+    left_out: list[tuple[int, str]] = []
+    classes: dict[str, dict[int, list[Cell]]] = {}
+    for index, cells in rows.items():
+        wanted = [cell.peers if place == speed else kinds[place] for place, cell in enumerate(cells)]
+        if why := _why_not(cells, headings, wanted):
+            left_out.append((index, why))
+        else:
+            classes.setdefault(cells[speed].peers if speed is not None else "", {})[index] = cells
+    shared = tuple(left_out)  # one for all classes, of which there may be many
+    for hardware, inside in sorted(classes.items()):
+        elsewhere = len(rows) - len(shared) - len(inside)
+        yield _front(axes, columns, headings, hardware, inside, shared, elsewhere)
 
 
 def _front(
     axes: tuple[Axis, ...], columns: tuple[int, ...], headings: list[Heading], hardware: str,
-    rows: dict[int, list[Cell]], left_out: dict[int, str],
+    rows: dict[int, list[Cell]], left_out: tuple[tuple[int, str], ...], elsewhere: int,
 ) -> Front:  # fmt: skip
     ends = np.array([[(cell.value, cell.low, cell.high) for cell in cells] for cells in rows.values()])
     directions = [str(heading.column.better) for heading in headings]
@@ -112,7 +119,8 @@ def _front(
         on=tuple(index for index, front, _ in places if front),
         dominated=tuple(index for index, front, beyond in places if not front and not beyond),
         beyond=tuple(index for index, front, beyond in places if not front and beyond),
-        left_out=tuple(left_out.items()),
+        left_out=left_out,
+        elsewhere=elsewhere,
     )
 
 
@@ -121,15 +129,14 @@ def _commonest(names: Iterable[str]) -> str:
     return min(counts, key=lambda name: (-counts[name], name), default="")
 
 
-def _why_not(cells: list[Cell], headings: list[Heading], wanted: list[str], speed: int | None) -> str:
+def _why_not(cells: list[Cell], headings: list[Heading], wanted: list[str]) -> str:
     """Why a model takes no part in a front; empty where it does."""
     missing = [
         f"{heading.column.heading}: {cell.text}" for cell, heading in zip(cells, headings, strict=True) if not cell.ok
     ]
     if missing:
         return "; ".join(missing)
-    for place, (cell, heading) in enumerate(zip(cells, headings, strict=True)):
-        if cell.peers != wanted[place]:
-            name = heading.column.heading
-            return f"timed on {cell.peers}" if place == speed else f"{name}: {cell.peers}, not {wanted[place]}"
+    for cell, heading, kind in zip(cells, headings, wanted, strict=True):
+        if cell.peers != kind:
+            return f"{heading.column.heading}: {cell.peers}, not {kind}"
     return ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -58,6 +58,25 @@ class Drawn:
     def files(self) -> tuple[tuple[str, str], ...]:
         """Kind and address of its downloads."""
         return tuple((kind, f"figures/{self.name}.{kind}") for kind in ("svg", "pdf"))
+
+
+class Plot(Protocol):
+    """What is drawn: `facts` have a `repr` that says all of it but the look of the `families`; `note` what is not."""
+
+    @property
+    def families(self) -> Sequence[str]: ...
+
+    @property
+    def facts(self) -> object: ...
+
+    @property
+    def note(self) -> str: ...
+
+
+P = TypeVar("P", bound=Plot)
+T = TypeVar("T")
+Marks: TypeAlias = dict[str, figures.Mark]
+Address: TypeAlias = Callable[[T], str]
 
 
 class Site:
@@ -112,8 +131,9 @@ class Site:
     def raw(self, one: Record) -> str:
         return f"records/{one.key}.json"
 
-    def figure_name(self, section: Section, what: str) -> str:
-        return f"{self._slugs[section.anchor]}-{what}"
+    def figure_name(self, section: Section, *what: str) -> str:
+        """No two figures share one: no part holds the line between them."""
+        return "_".join((self._slugs[section.anchor], *what))
 
     # ------------------------------------------------------------------------------------------ pictures, figures
 
@@ -130,24 +150,29 @@ class Site:
                 self._pictures[key] = found
         return self._pictures[key]
 
-    def figure(self, name: str, facts: object, draw: Callable[[str], svg.Figure], note: str = "") -> Drawn:
-        """A figure, which then is part of the site as SVG and PDF.
+    def figure(
+        self, name: str, plot: P, title: str, draw: Callable[[P, str, str, Marks, Address[T]], svg.Figure],
+        address: Callable[[T], str],
+    ) -> Drawn:  # fmt: skip
+        """A figure, which then is part of the site as SVG and PDF; drawn only if an earlier build has not drawn it.
 
         Args:
-            name: unique in the site, made of a-z, 0-9 and -.
-            facts: everything that is drawn, with a `repr` that says it all; an unchanged figure is not drawn again.
-            draw: called with the name, which is the prefix of all names inside the SVG. Links lead from `figures/`.
+            name: unique in the site, made of a-z, 0-9, - and _; the prefix of all names inside the SVG.
+            draw: called with the plot, the name, the title, the families' marks, and where something drawn leads to.
+            address: from the root of the site.
         """
+        facts = title, [self.marks.get(family) for family in plot.families], plot.facts
+        key = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
         if name not in self._figures:
-            key = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()
             found = self._known(name, key)
             if found is None:
-                drawn = draw(name)
+                drawn = draw(plot, name, title, self.marks, lambda what: f"../{address(what)}")
                 found = drawn.svg, drawn.pdf
             self.figure_keys[name] = key
             self.keep(f"figures/{name}.svg", found[0].encode())
             self.keep(f"figures/{name}.pdf", found[1])
-            self._figures[name] = Drawn(name=name, inline=svg.inline(found[0]), note=note)
+            self._figures[name] = Drawn(name=name, inline=svg.inline(found[0]), note=plot.note)
+        assert self.figure_keys[name] == key, f"two figures are called {name}"
         return self._figures[name]
 
     # ------------------------------------------------------------------------------------------ pages

@@ -6,7 +6,6 @@ half. What lies between is said to lie between.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -60,8 +59,7 @@ def standings(section: Section, rows: Iterable[Row]) -> list[Standing]:
         index = section.headline(axis)
         if index is None:
             continue
-        among = Counter(row.cells[index].peers for row in section.rows_of("model") if row.cells[index].ok)
-        own = Counter((row.cells[index].peers, row.family) for row in section.rows_of("model") if row.cells[index].ok)
+        counts = section.peers[axis]
         found += [
             Standing(
                 section=section,
@@ -69,8 +67,8 @@ def standings(section: Section, rows: Iterable[Row]) -> list[Standing]:
                 axis=axis,
                 column=section.headings[index].column,
                 cell=row.cells[index],
-                among=among[row.cells[index].peers],
-                rivals=among[row.cells[index].peers] - own[row.cells[index].peers, row.family],
+                among=counts[row.cells[index].peers,],
+                rivals=counts[row.cells[index].peers,] - counts[row.cells[index].peers, row.family],
             )
             for row in chosen
             if row.cells[index].ok

@@ -80,13 +80,14 @@ def finish(canvas: Canvas, name: str, title: str, description: str, links: Seque
     with drawing():
         _without_background(canvas)
         canvas.savefig(pdf, format="pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
-    for link in links:
-        link.artist.set_url(link.address)
+    for index, link in enumerate(links):
+        link.artist.set_url(str(index))
     root = _root(canvas, f"{name}-")
-    tips = {link.address: link.tip for link in links}
     for element in root.iter(f"{_SVG}a"):
+        link = links[int(element.get("href", ""))]
+        element.set("href", link.address)
         tip = ElementTree.Element(f"{_SVG}title")
-        tip.text = plain(tips.get(element.get("href", ""), ""), 300)
+        tip.text = plain(link.tip, 300)
         element.insert(0, tip)
     for tag, text in (("desc", description), ("title", title)):
         words = ElementTree.Element(f"{_SVG}{tag}")

@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from leaderboard import figures, labels, svg
+from leaderboard import figures, svg
 from leaderboard.cells import Cell
 from leaderboard.columns import Column
 from leaderboard.table import Row, Section
-from leaderboard.typography import plain, plural
+from leaderboard.typography import plural
 
 WIDTH, HEIGHT = 400, 300  # CSS pixels
 COSTS = (("nfe",), ("seconds_per_image", "latency_p50"))  # of each panel the first that most rows have
@@ -38,6 +34,10 @@ class Sweep:
     @property
     def rows(self) -> list[Row]:
         return [row for line in self.lines for row in line]
+
+    @property
+    def families(self) -> list[str]:
+        return [row.family for row in self.rows]
 
     @property
     def facts(self) -> object:
@@ -101,9 +101,7 @@ def draw(
 ) -> svg.Figure:
     """The panel; each point is a link to `address(row)`."""
     with svg.drawing():
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        FigureCanvasAgg(figure)  # measures the labels
-        axes = figure.add_axes((0.135, 0.16, 0.845, 0.81))
+        figure, axes = figures.panel(WIDTH, HEIGHT, (0.135, 0.16, 0.845, 0.81))
         figures.scale(axes, "x", sweep.x, [sweep.cells(row)[0] for row in sweep.rows])
         figures.scale(axes, "y", sweep.y, [sweep.cells(row)[1] for row in sweep.rows])
         figures.frame(axes)
@@ -114,27 +112,13 @@ def draw(
                 axes.plot(*zip(*places, strict=True), color=svg.MUTED, linewidth=1, zorder=2)
             for row, (x, y) in zip(line, places, strict=True):
                 quality = sweep.cells(row)[1]
-                style = figures.marker(row, of_family)
+                style = figures.marker(row.group, row.family, of_family)
                 axes.plot([x, x], [quality.low, quality.high], color=style["markeredgecolor"], linewidth=1.1, zorder=3)
                 (point,) = axes.plot(x, y, linestyle="none", zorder=4, clip_on=False, **style)
                 links.append(svg.Link(artist=point, address=address(row), tip=row.name))
         shown = sweep.rows[:_NAMED]
-        texts = [
-            axes.text(0, 0, plain(row.name, 26), fontsize=9, color=svg.INK, va="center_baseline", parse_math=False)
-            for row in shown
-        ]
-        where = axes.transData.transform([[cell.value for cell in sweep.cells(row)] for row in shown])
-        boxes = labels.place(
-            where,
-            np.array([text.get_window_extent().width for text in texts]),
-            list(range(len(texts))),
-            frame=np.array(axes.get_window_extent().extents),
-            bars=np.zeros((0, 4)),
-            taken=np.zeros((0, 4)),
-        )
-        back = axes.transData.inverted()
-        for text, box in zip(texts, boxes, strict=True):
-            text.set_position(tuple(back.transform((box[0], (box[1] + box[3]) / 2))))
+        places = [(sweep.cells(row)[0].value, sweep.cells(row)[1].value) for row in shown]
+        figures.names(axes, [row.name for row in shown], places, [svg.INK] * len(shown))
         words = "; ".join(
             f"{row.name}: {sweep.x.heading} {sweep.cells(row)[0].text}, {sweep.y.heading} {sweep.cells(row)[1].text} "
             f"{sweep.cells(row)[1].interval}"

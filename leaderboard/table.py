@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from genbench import catalog
 from genbench.comparable import canonical, newest
-from genbench.record import Axis, Record
+from genbench.record import Axis, DatasetRun, Record
 from leaderboard.cells import KINDS, MISSING, Cell, Numbers, cell, combined
 from leaderboard.columns import AXES, BESIDE, COLUMNS, Column, Heading, place
 from leaderboard.grouping import (
@@ -81,6 +82,10 @@ class Section:
         Front, ...
     ] = ()  # speed-quality, speed-diversity, diversity-quality, all three; a class of hardware each
 
+    @property
+    def dataset(self) -> DatasetRun:
+        return self.rows[0].records[0].dataset
+
     def rows_of(self, group: Group) -> list[Row]:
         return [row for row in self.rows if row.group == group]
 
@@ -95,7 +100,28 @@ class Section:
 
     def headline(self, axis: Axis) -> int | None:
         """Index of the heading that stands for an axis: the first that most of the models have a number for."""
-        return _headline(self.headings, self.rows, axis)
+        return self._headlines.get(axis)
+
+    @cached_property
+    def _headlines(self) -> dict[Axis, int]:
+        return _headlines(self.headings, self.rows)
+
+    @cached_property
+    def by_family(self) -> dict[str, list[Row]]:
+        """The models."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows_of("model"):
+            found.setdefault(row.family, []).append(row)
+        return found
+
+    @cached_property
+    def peers(self) -> dict[Axis, Counter[tuple[str, ...]]]:
+        """How many models have an axis's headline number: by its peers, and by its peers and the family."""
+        counts: dict[Axis, Counter[tuple[str, ...]]] = {}
+        for axis, index in self._headlines.items():
+            there = [(row.cells[index].peers, row.family) for row in self.rows_of("model") if row.cells[index].ok]
+            counts[axis] = Counter([*there, *((peers,) for peers, _ in there)])
+        return counts
 
 
 def sections(records: Iterable[Record], use: Use = "row") -> list[Section]:
@@ -107,7 +133,7 @@ def sections(records: Iterable[Record], use: Use = "row") -> list[Section]:
     records = [record for record in records if use_of(record) == use]
     by_dataset: dict[bytes, list[Record]] = {}
     for record in sorted(records, key=lambda one: one.key):
-        by_dataset.setdefault(canonical(dataset(record)), []).append(record)
+        by_dataset.setdefault(canonical(dataset(record.dataset)), []).append(record)
     known = list(catalog.DATASETS)
     labels = Counter(plain(group[0].dataset.label) for group in by_dataset.values())
 
@@ -159,7 +185,7 @@ def _section(anchor: str, title: str, records: list[Record], everybody: set[str]
         superseded=len(records) - len(everything),
         hardware=tuple(sorted({machine(record) for record in everything})),
         fronts=fronts(
-            {axis: index for axis in AXES if (index := _headline(headings, rows, axis)) is not None},
+            _headlines(headings, rows),
             headings,
             {index: row.cells for index, row in enumerate(rows) if row.group == "model"},
         ),
@@ -223,6 +249,10 @@ def _compared(rows: list[Row], headings: list[Heading]) -> list[Row]:
     for index, cells in zip(models, zip(*columns, strict=True), strict=False):
         found[index] = replace(rows[index], cells=cells)
     return found
+
+
+def _headlines(headings: Sequence[Heading], rows: Sequence[Row]) -> dict[Axis, int]:
+    return {axis: index for axis in AXES if (index := _headline(headings, rows, axis)) is not None}
 
 
 def _headline(headings: Sequence[Heading], rows: Sequence[Row], axis: Axis) -> int | None:

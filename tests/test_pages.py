@@ -9,6 +9,7 @@ import html
 import json
 import random
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +29,7 @@ from leaderboard.load import Collection, Invalid, collect
 from leaderboard.pages import NAVIGATION, PAGES, metrics
 from leaderboard.site import Site
 from leaderboard.standings import standings
+from leaderboard.typography import plain
 from tests.synthetic import MACHINE, digest, digits, make, png, ring8, undefined, write
 
 DRAWN = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><title>drawn</title></svg>'
@@ -349,10 +351,10 @@ def test_points_of_a_sweep_are_drawn_with_their_family_and_are_no_rows() -> None
     (section,) = site.swept
     assert len(section.rows) == 2
     pages = pages_of(found, "family", "run")
-    assert "figures/digits-diffusion" in pages["families/diffusion.html"]
+    assert "figures/digits_diffusion" in pages["families/diffusion.html"]
     assert "runs/aaaaaaaaaaaaaaaa.html" in pages
     without = pages_of(collection([make("ddpm", digits()), make("vae", digits())]), "family")
-    assert "figures/digits-diffusion" not in without["families/diffusion.html"]
+    assert "figures/digits_diffusion" not in without["families/diffusion.html"]
 
 
 def test_a_sweep_never_mixes_machines() -> None:
@@ -440,9 +442,17 @@ def test_speeds_have_a_chart_for_each_class_of_hardware() -> None:
         ("speed", "two"),
     ]
     fid = next(line for line in charts[0].lines if line.label == "vae")
-    points = [tuple(map(float, point.split())) for point in re.split("[ML]", fid.path)[1:]]
-    assert points == [(history.LEFT, history.TOP), (history.RIGHT, history.BOTTOM)]
+    assert fid.times[1] - fid.times[0] == 2 * 24 * 3600
+    assert [one.value for one in fid.cells] == [19.0, 17.0]
     assert fid.words == "vae: from 19.000 to 17.000"
+    text = pages_of(collection(known), "history")["history.html"]
+    for chart in charts:
+        assert plain(chart.title) in text
+    assert len(set(re.findall(r"figures/[a-z0-9_-]+\.pdf", text))) == len(charts)
+    drawn = history.draw(charts[0], "name", "title", site.marks, lambda line: f"../models/{line.label}.html")
+    assert drawn.pdf.startswith(b"%PDF")
+    assert "2026-03-03" in drawn.svg
+    assert "vae: from 19.000 to 17.000" in drawn.svg
     new = history.changes(site.sections, known)[0]
     assert [value.before for value in new.values if value.column.metric == "fid"] == ["19.000"]
 
@@ -573,6 +583,25 @@ def test_about_counts_the_levels_of_trust() -> None:
 def test_an_empty_collection_has_all_its_pages() -> None:
     shown = pages_of(collection([], invalid=(Invalid(name="a", reason="b"),)))
     assert {address for address, _ in NAVIGATION} <= shown.keys()
+
+
+@pytest.mark.parametrize("shape", ["models", "families", "machines"])
+def test_pages_of_a_thousand_records_take_seconds(shape: str) -> None:
+    """About one, and five to seven if who is compared with whom were counted anew for each of them."""
+    known = [named(make(("gan", "vae", "ddpm", "nade")[i % 4], digits()), f"model-{i}") for i in range(1000)]
+    if shape == "families":
+        known = [
+            msgspec.structs.replace(one, model=msgspec.structs.replace(one.model, family=f"family {i}"))
+            for i, one in enumerate(known)
+        ]
+    if shape == "machines":
+        known = [
+            msgspec.structs.replace(one, environment=MACHINE | {"cpu": f"cpu {i // 2}"}) for i, one in enumerate(known)
+        ]
+    started = time.process_time()
+    texts = pages_of(collection(known), "model", "family", "dataset")
+    assert time.process_time() - started < 4.5
+    assert max(map(len, texts.values())) < 2_500_000
 
 
 @pytest.mark.slow

@@ -336,14 +336,14 @@ def test_a_figure_by_itself_has_the_colours_of_light_paper():
 
 
 def test_a_figure_by_itself_is_an_image_and_a_document(site):
-    found = {path.suffix for path in (site / "figures").glob("digits-quality-speed.*")}
+    found = {path.suffix for path in (site / "figures").glob("digits_quality-speed.*")}
     assert found == {".svg", ".pdf"}
-    text = (site / "figures/digits-quality-speed.svg").read_text(encoding="utf-8")
+    text = (site / "figures/digits_quality-speed.svg").read_text(encoding="utf-8")
     assert text.startswith("<svg ")
     assert "var(" not in text
     assert "style=" not in text
     assert "../models/vae.html" in text
-    data = (site / "figures/digits-quality-speed.pdf").read_bytes()
+    data = (site / "figures/digits_quality-speed.pdf").read_bytes()
     assert data.startswith(b"%PDF")
     assert b"CreationDate" not in data
     assert b"models/vae" not in data
@@ -651,10 +651,58 @@ def test_only_what_changed_is_drawn_again_and_all_else_is_the_same(two_datasets,
     build(two_datasets, site)
     again = [name for name in drawn if name in first]
     assert again
-    assert all(name.startswith("ring8-") for name in again)
+    assert all(name.startswith("ring8_") for name in again)
     expected = tree(build(two_datasets, tmp_path / "fresh").parent)
     assert tree(site) == expected
-    assert before["figures/digits-likelihood.svg"] == expected["figures/digits-likelihood.svg"]
+    assert before["figures/digits_likelihood.svg"] == expected["figures/digits_likelihood.svg"]
+
+
+def test_a_record_of_tomorrow_is_shown_when_its_time_has_come(few, tmp_path, drawn, monkeypatch):
+    shutil.copytree(few, tmp_path / "records")
+    tomorrow = synthetic.make("nade", created="2099-03-01T12:00:00Z")
+    synthetic.write(tmp_path / "records", tomorrow)
+    first = tree(build(tmp_path / "records", tmp_path / "site").parent)
+    assert b"lies in the future" in first["invalid.html"]
+    assert tree(build(tmp_path / "records", tmp_path / "site").parent) == first
+    monkeypatch.setattr("leaderboard.load.latest", lambda: "2099-03-02T12:00:00Z")
+    assert (build(tmp_path / "records", tmp_path / "site").parent / f"runs/{tomorrow.key}.html").is_file()
+
+
+def test_what_is_written_during_a_build_is_seen_by_the_next(few, tmp_path, drawn, monkeypatch):
+    shutil.copytree(few, tmp_path / "records")
+    expected = tree(build(tmp_path / "records", tmp_path / "expected").parent)
+
+    def collect_too_late(sources):
+        passing = synthetic.write(tmp_path / "records", synthetic.make("nade"))
+        found = collect(sources)
+        passing.unlink()
+        synthetic.write(tmp_path / "records", synthetic.make("nade", seed=1))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr("leaderboard.build.collect", collect_too_late)
+        between = tree(build(tmp_path / "records", tmp_path / "site").parent)
+    (tmp_path / "records" / f"{synthetic.make('nade', seed=1).key}.json").unlink()
+    assert between["index.html"] != expected["index.html"]
+    assert tree(build(tmp_path / "records", tmp_path / "site").parent) == expected
+
+
+@pytest.mark.parametrize("what", ["a link to a folder", "a picture in another form"])
+def test_whatever_a_page_speaks_of_makes_another_site(few, tmp_path, drawn, what):
+    shutil.copytree(few, tmp_path / "records")
+    asset = record.Asset(
+        file=f"{'a' * 16}-samples.svg", sha256=hashlib.sha256(b"<svg/>").hexdigest(), width=1, height=1
+    )
+    one = msgspec.structs.replace(synthetic.make("nade"), key="a" * 16, assets={"samples": asset})
+    synthetic.write(tmp_path / "records", one)
+    before = tree(build(tmp_path / "records", tmp_path / "site").parent)
+    if what == "a link to a folder":
+        (tmp_path / "records" / "linked").symlink_to(few, target_is_directory=True)
+    else:
+        (tmp_path / "records" / asset.file).write_bytes(b"<svg/>")
+    after = tree(build(tmp_path / "records", tmp_path / "site").parent)
+    assert after == tree(build(tmp_path / "records", tmp_path / "fresh").parent)
+    assert {path for path in after if before[path] != after[path]} > {MARKER}
 
 
 def test_a_page_that_somebody_edited_is_mended(two_datasets, tmp_path, drawn):
@@ -669,11 +717,11 @@ def test_a_page_that_somebody_edited_is_mended(two_datasets, tmp_path, drawn):
 def test_a_figure_that_somebody_edited_is_drawn_again(two_datasets, tmp_path, drawn):
     site = build(two_datasets, tmp_path / "site").parent
     before = tree(site)
-    path = site / "figures" / "digits-likelihood.svg"
+    path = site / "figures" / "digits_likelihood.svg"
     path.write_text(path.read_text() + "<script/>")
     drawn.clear()
     build(two_datasets, site)
-    assert drawn == ["digits-likelihood"]
+    assert drawn == ["digits_likelihood"]
     assert tree(site) == before
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from leaderboard import figures, intervals, svg
+from leaderboard import figures, intervals
 from leaderboard.columns import AXES, Column
 from leaderboard.downloads import downloads
 from leaderboard.grouping import machine
@@ -15,6 +15,7 @@ from leaderboard.load import TRUST, Trust
 from leaderboard.site import Drawn, Page, Site
 from leaderboard.table import Front, Row, Section
 
+EXPLAINED = 40  # rows that a front leaves out; of the others their number is said
 _FORMS = {"csv": "CSV", "json": "JSON", "md": "Markdown", "tex": "LaTeX"}
 
 
@@ -56,7 +57,7 @@ def pages(site: Site) -> Iterator[Page]:
             fronts=[Optimal.of(section, front) for front in section.fronts if len(front.axes) == 3],
             likelihood=likelihood(site, section),
             grids=[(row, site.picture(row.records[0])) for row in section.rows],
-            points=len(section.rows[0].records[0].dataset.shape) == 1,
+            points=len(section.dataset.shape) == 1,
             trust={row.anchor: least(site, row) for row in section.rows},
             trusts=TRUST,
             machines={row.anchor: machine(row.records[-1]) for row in section.rows},
@@ -66,13 +67,15 @@ def pages(site: Site) -> Iterator[Page]:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimal:
-    """A front in words: its rows, those that are beaten whatever the truth inside the intervals, those left out."""
+    """A front in words: its rows, those that are beaten whatever the truth inside the intervals, whom it leaves out."""
 
     hardware: str
     axes: str
     on: tuple[Row, ...]
     beyond: tuple[Row, ...]
     left_out: tuple[tuple[Row, str], ...]
+    more: int
+    elsewhere: int
 
     @classmethod
     def of(cls, section: Section, front: Front) -> Optimal:
@@ -81,7 +84,9 @@ class Optimal:
             axes=", ".join(section.headings[index].column.heading for index in front.headings),
             on=tuple(section.rows[index] for index in front.on),
             beyond=tuple(section.rows[index] for index in front.beyond),
-            left_out=tuple((section.rows[index], why) for index, why in front.left_out),
+            left_out=tuple((section.rows[index], why) for index, why in front.left_out[:EXPLAINED]),
+            more=len(front.left_out[EXPLAINED:]),
+            elsewhere=front.elsewhere,
         )
 
 
@@ -129,16 +134,16 @@ def legend(site: Site, section: Section) -> list[tuple[str, Markup]]:
 
 def panels(site: Site, section: Section) -> list[Drawn]:
     """The scatters of a dataset."""
-    found = []
-    for scatter in figures.trilemma(section):
-        title = f"{scatter.y.heading} against {scatter.x.heading} on {section.title}"
-
-        def draw(name: str, scatter: figures.Scatter = scatter, title: str = title) -> svg.Figure:
-            return figures.draw(scatter, name, title, site.marks, lambda row: f"../{site.model(row.label)}")
-
-        facts = (title, [site.marks.get(point.row.family) for point in scatter.drawn], scatter.facts)
-        found.append(site.figure(site.figure_name(section, scatter.name), facts, draw, scatter.note))
-    return found
+    return [
+        site.figure(
+            site.figure_name(section, scatter.name),
+            scatter,
+            f"{scatter.y.heading} against {scatter.x.heading} on {section.title}",
+            figures.draw,
+            lambda row: site.model(row.label),
+        )
+        for scatter in figures.trilemma(section)
+    ]
 
 
 def likelihood(site: Site, section: Section) -> Drawn | None:
@@ -146,13 +151,13 @@ def likelihood(site: Site, section: Section) -> Drawn | None:
     shown = intervals.likelihood(section)
     if shown is None:
         return None
-    title = f"{shown.column.heading} on {section.title}"
-
-    def draw(name: str) -> svg.Figure:
-        return intervals.draw(shown, name, title, site.marks, lambda row: f"../{site.model(row.label)}")
-
-    facts = (title, [site.marks.get(row.family) for row, _ in shown.rows], shown.facts)
-    return site.figure(site.figure_name(section, "likelihood"), facts, draw, shown.note)
+    return site.figure(
+        site.figure_name(section, "likelihood"),
+        shown,
+        f"{shown.column.heading} on {section.title}",
+        intervals.draw,
+        lambda row: site.model(row.label),
+    )
 
 
 def least(site: Site, row: Row) -> Trust:

@@ -9,7 +9,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from genbench.record import Axis
-from leaderboard import svg, sweeps
+from leaderboard import grouping, sweeps
 from leaderboard.columns import AXES
 from leaderboard.pages import model
 from leaderboard.site import Drawn, Page, Shown, Site
@@ -45,7 +45,7 @@ def pages(site: Site) -> Iterator[Page]:
         members: dict[str, str] = {}
         found: list[Standing] = []
         for section in site.sections:
-            rows = [row for row in section.rows if row.group == "model" and row.family == family]
+            rows = section.by_family.get(family)
             if not rows:
                 continue
             members |= {row.label: row.records[0].model.reference for row in rows}
@@ -80,22 +80,23 @@ def _part(site: Site, section: Section, rows: list[Row], found: list[Standing], 
 
 def _figures(site: Site, section: Section, rows: list[Row], family: str) -> list[Drawn]:
     """Of the records of a sweep where there are some, else of the table's own rows."""
-    swept = [one for one in site.swept if one.title == section.title]
-    points = [row for one in swept for row in one.rows if row.family == family]
+    same = grouping.dataset(section.dataset)
+    swept = next((one for one in site.swept if grouping.dataset(one.dataset) == same), None)
+    points = swept.by_family.get(family, []) if swept else []
 
     def address(row: Row) -> str:
-        return f"../{site.run(row.records[0])}" if points else f"../{site.model(row.label)}"
+        return site.run(row.records[0]) if points else site.model(row.label)
 
-    found = []
-    for sweep in sweeps.sweeps(swept[0], points) if points else sweeps.sweeps(section, rows):
-        title = f"{sweep.y.heading} against {sweep.x.heading}, {family} on {section.title}"
-
-        def draw(name: str, sweep: sweeps.Sweep = sweep, title: str = title) -> svg.Figure:
-            return sweeps.draw(sweep, name, title, site.marks, address)
-
-        name = site.figure_name(section, f"{slug(family)}-{slug(sweep.x.metric)}")
-        found.append(site.figure(name, (title, site.marks, sweep.facts), draw, sweep.note))
-    return found
+    return [
+        site.figure(
+            site.figure_name(section, slug(family), slug(sweep.x.metric)),
+            sweep,
+            f"{sweep.y.heading} against {sweep.x.heading}, {family} on {section.title}",
+            sweeps.draw,
+            address,
+        )
+        for sweep in (sweeps.sweeps(swept, points) if swept and points else sweeps.sweeps(section, rows))
+    ]
 
 
 def _sides(found: list[Standing]) -> list[tuple[str, list[tuple[Axis, list[Standing]]]]]:

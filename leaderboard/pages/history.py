@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from leaderboard import history
 from leaderboard.feed import Entry, atom
-from leaderboard.history import Change
-from leaderboard.site import Page, Site
+from leaderboard.history import Change, Chart
+from leaderboard.site import Drawn, Page, Site
+from leaderboard.slugs import slug
+from leaderboard.table import Section
 from leaderboard.typography import plain
 
 LISTED, FED, CHARTS = 100, 50, 60
@@ -17,13 +19,14 @@ LISTED, FED, CHARTS = 100, 50, 60
 def pages(site: Site) -> Iterator[Page]:
     """`history.html` and `feed.atom`."""
     found = history.changes(site.sections, site.records)
-    charts = history.charts(found)
+    charts: dict[str, tuple[Section, list[tuple[Chart, Drawn]]]] = {}
+    for chart in history.charts(found)[:CHARTS]:
+        section = chart.section
+        charts.setdefault(section.anchor, (section, []))[1].append((chart, _drawn(site, chart)))
     yield site.render(
         "history.html",
         "history.html",
-        charts=charts[:CHARTS],
-        frame=history,
-        marks=site.marks,
+        charts=list(charts.values()),
         changes=found[:LISTED],
         total=len(found),
     )
@@ -31,11 +34,16 @@ def pages(site: Site) -> Iterator[Page]:
     yield Page(path="feed.atom", html=atom("Changes of the genbench leaderboard", entries).decode())
 
 
+def _drawn(site: Site, chart: Chart) -> Drawn:
+    name = site.figure_name(chart.section, chart.axis, "time", *([slug(chart.hardware)] if chart.hardware else []))
+    return site.figure(name, chart, chart.title, history.draw, lambda line: site.model(line.label))
+
+
 def _entry(site: Site, change: Change) -> Entry:
     one = change.record
     numbers = "; ".join(
-        f"{value.column.heading} {value.text} {value.column.unit}".rstrip()
-        + f" {value.interval}"
+        f"{value.column.heading} {value.cell.text} {value.column.unit}".rstrip()
+        + f" {value.cell.interval}"
         + (f", was {value.before}" if value.before else "")
         for value in change.values
     )
