@@ -144,6 +144,19 @@ class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sample_seconds: Seconds
     evaluate_seconds: Seconds
 
+    @classmethod
+    def of_measuring(cls, seconds: float, parameters: int = 0) -> Cost:
+        """Of measuring alone: nothing was trained, and the samples were there or are not counted."""
+        return cls(
+            parameters=parameters,
+            steps=0,
+            images=0,
+            train_seconds=0.0,
+            flops=None,
+            sample_seconds=0.0,
+            evaluate_seconds=seconds,
+        )
+
 
 class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A training curve, thinned to at most a few hundred points: step and value."""
