@@ -22,6 +22,7 @@ from genbench.evaluate import evaluate
 from genbench.record import SCHEMA, Cost, Measurement, ModelRun, Record, Scalar
 from genbench.run import dataset_run
 from genbench.sample import sample
+from genbench.speed.backends import BACKENDS
 from genbench.store import Store
 from genbench.types import Dataset, Model
 
@@ -38,11 +39,14 @@ class Quality:
     line: str
     samples: int = 1000
 
-    def measured(self, model: Model, data: Dataset) -> list[Measurement]:
+    def metrics(self, data: Dataset) -> list[str]:
         """FID and recall, and where the law is known what share of samples and of modes it allows for."""
-        metrics = ["fid", "recall", *(["validity", "mode_kl"] if data.spec.law else [])]
+        return ["fid", "recall", *(["validity", "mode_kl"] if data.spec.law else [])]
+
+    def measured(self, model: Model, data: Dataset) -> list[Measurement]:
+        """All of them, of fresh samples."""
         images = sample(model, self.samples, seed=0, progress=False)
-        return list(evaluate(images, data, metrics=metrics, progress=False).values())
+        return list(evaluate(images, data, metrics=self.metrics(data), progress=False).values())
 
 
 def speed(
@@ -74,7 +78,7 @@ def speed(
         **(asdict(quality) if quality else {}),
     }
     described = _described(cell, model)
-    keys = _keys(described, cell, settings)
+    keys = _keys(described, cell, settings, _timing(terms) + (_judging(quality, subject.data) if quality else []))
     number, key = next(keys)
     while store.has_record(key):
         if not again:
@@ -99,15 +103,7 @@ def speed(
         seeds={"train": subject.seed, "repeat": number},
         settings=settings,
         environment=environment,
-        cost=Cost(
-            parameters=known.parameters,
-            steps=0,
-            images=0,
-            train_seconds=0.0,
-            flops=None,
-            sample_seconds=0.0,
-            evaluate_seconds=time.perf_counter() - began,
-        ),
+        cost=Cost.of_measuring(time.perf_counter() - began, known.parameters),
         curves={},
         report={name: value for found in lanes for name, value in found.report.items()},
         measurements={m.name: m for m in measurements},
@@ -133,16 +129,34 @@ def _described(cell: plan.Cell, model: Model) -> ModelRun:
     )
 
 
-def _keys(model: ModelRun, cell: plan.Cell, settings: dict[str, Scalar]) -> Iterator[tuple[int, str]]:
-    """The number and the key of each repetition: of what is measured, on what machine, by which code."""
+def _timing(terms: Terms) -> list[str]:
+    """The modules that time; the backends, which are found by name, are among them."""
+    return ["genbench.bench", "genbench.lane", *(BACKENDS[name].partition(":")[0] for name in terms.backends)]
+
+
+def _judging(quality: Quality, data: Dataset) -> list[str]:
+    """The modules that the quality is measured by and that are found by name."""
+    named = [reference("metrics", name) for name in quality.metrics(data)]
+    named.append(reference("extractors", data.extractor))
+    return [name.partition(":")[0] for name in named] + ([type(data.spec.law).__module__] if data.spec.law else [])
+
+
+def _keys(
+    model: ModelRun, cell: plan.Cell, settings: dict[str, Scalar], modules: list[str]
+) -> Iterator[tuple[int, str]]:
+    """The number and the key of each repetition: of what is measured, on what machine, by which code.
+
+    Not of which commit: what one changes of the code that is timed is in that code's digest.
+    """
+    machine = provenance.environment(torch.device(cell.device))
     content = {
         "weights": model.weights,
         "reference": model.reference,
         "config": model.config,
         "data": {split: cell.data.checksum(split) for split in ("train", "test")},
         "settings": settings,
-        "environment": provenance.environment(torch.device(cell.device)),
-        "code": [cell.code, provenance.code_digest(["genbench.bench", "genbench.lane"])],
+        "environment": {name: value for name, value in machine.items() if name != "commit"},
+        "code": [cell.code, provenance.code_digest(modules)],
     }
     for number in itertools.count():
         yield number, provenance.digest({**content, "repeat": number})[:16]
