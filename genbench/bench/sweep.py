@@ -151,6 +151,8 @@ def speed_of_plan(
 ) -> tuple[list[Record], dict[str, str]]:
     """Measures every cell of a plan that has finished weights, controls excepted; what was measured is not again.
 
+    The store is held meanwhile, so that no other run trains or measures into it.
+
     Args:
         samples: sweeps, with as many samples a point, the models that have several samplers; 0 for the cells alone.
 
@@ -158,16 +160,17 @@ def speed_of_plan(
         the records, and the reasons of the cells that failed.
     """
     found, failed = list[Record](), dict[str, str]()
-    for name, subject in _finished(work, store, once=samples > 0):
-        try:
-            if not samples:
-                found.append(speed(subject, terms, store, again=False, say=say))
-            elif _has_several(subject):
-                found += sweep(subject, terms, store, samples=samples, say=say)
-        except Unusable:
-            raise
-        except Exception as error:
-            failed[f"{name} / speed"] = f"{type(error).__name__}: {error}"
+    with files.locked(store.root):
+        for name, subject in _finished(work, store, once=samples > 0):
+            try:
+                if not samples:
+                    found.append(speed(subject, terms, store, again=False, say=say))
+                elif _has_several(subject):
+                    found += sweep(subject, terms, store, samples=samples, say=say)
+            except Unusable:
+                raise
+            except Exception as error:
+                failed[f"{name} / speed"] = f"{type(error).__name__}: {error}"
     return found, failed
 
 

@@ -74,7 +74,7 @@ def speed(
         raise Refused(f"--steps {steps!r} is not of the form 2,5,10 beside --sweep")
     from genbench import bench
     from genbench.construct import dataset as load_dataset
-    from genbench.files import writable
+    from genbench.files import locked
     from genbench.record import Record
     from genbench.speed import table
     from genbench.store import Store
@@ -113,12 +113,12 @@ def speed(
             subject.built()
             if sweep:
                 bench.points(subject.label, subject.configured(), data.spec, counts)
-        writable(out)
-        for subject in subjects:
-            if sweep:
-                records += bench.sweep(subject, terms, store, samples=samples, steps=counts, say=say)
-            else:
-                records.append(bench.speed(subject, terms, store, say=say))
+        with locked(out):
+            for subject in subjects:
+                if sweep:
+                    records += bench.sweep(subject, terms, store, samples=samples, steps=counts, say=say)
+                else:
+                    records.append(bench.speed(subject, terms, store, say=say))
     found = [row for record in records for row in (table.curve(record) if sweep else table.rows(record))]
     if as_json:
         click.echo(json.dumps({"records": [r.key for r in records], "rows": found, "failed": failed}, indent=1))
