@@ -47,7 +47,7 @@ _ENERGY = 3.0  # seconds: the GPU's counter moves some ten times a second
 
 @dataclass
 class Found:
-    """What is known of a lane; `out` says why it is not timed any more."""
+    """What is known of a lane, of all of its processes; `lane` is the latest. `out`: it is not timed any more."""
 
     backend: str
     what: str
@@ -78,6 +78,11 @@ class Found:
         return found + (throughput(self.sweep, self.protocol) if self.sweep else [])
 
     @property
+    def best(self) -> Series | None:
+        """The times at the best batch, where there are some."""
+        return self.sweep.best if self.sweep and self.sweep.best.wall else None
+
+    @property
     def batches(self) -> dict[str, int]:
         """Whose memory is measured, by the words that stand for it."""
         found = {"batch=1": 1} if self.latency else {}
@@ -104,12 +109,15 @@ def raced(
         with ExitStack() as running:
             lanes = list(_started(job, model, terms, running, say))
             _timed(lanes, terms, say)
-            _explained(lanes)
+            if terms.processes == 1:
+                _explained(lanes)
             environment = next((f.lane.environment for f in lanes if f.lane), provenance.environment(device))
         alone(device)
         for number in range(1, max(terms.processes, 3 if terms.memory else 1)):
             with ExitStack() as running:
                 _again(number, [found for found in lanes if not found.out], job, terms, running, say)
+                if number == terms.processes - 1:
+                    _explained(lanes)
     return lanes, environment
 
 
@@ -229,7 +237,7 @@ def _timed(lanes: Sequence[Found], terms: Terms, say: Say) -> None:
 
 
 def _explained(lanes: Sequence[Found]) -> None:
-    """Those that were slower than eager say what they spend their time on."""
+    """Those that were slower than eager, over all processes, say in the last of them what they spend their time on."""
     measured = against_eager(lanes)
     for found in lanes:
         slower = any(m.protocol == found.at_one and (m.value or 0.0) > 1.0 for m in measured)
@@ -253,7 +261,6 @@ def _energy(found: Found) -> None:
 
 def _again(number: int, lanes: Sequence[Found], job: Job, terms: Terms, running: ExitStack, say: Say) -> None:
     """Every lane in a fresh process: the second sees its memory at batch 1, the third at its best, then it is timed."""
-    ready, of = [], {found.name: found for found in lanes}
     for found in lanes:
         memory = terms.memory and len(found.batches) >= number
         if not memory and number >= terms.processes:
@@ -262,22 +269,37 @@ def _again(number: int, lanes: Sequence[Found], job: Job, terms: Terms, running:
         base = nvml.used(torch.device(terms.device))
         word, batch = list(found.batches.items())[number - 1] if memory else ("", 0)
         protocol = f"{found.protocol},{word}"
+        found.lane = None
         try:
-            lane = Lane(msgspec.structs.replace(job, backend=found.backend, what=found.what), terms.limit)
-            running.callback(lane.end)
-            ready.append(lane)
+            found.lane = Lane(msgspec.structs.replace(job, backend=found.backend, what=found.what), terms.limit)
+            running.callback(found.lane.end)
             if memory:
                 method = f"bytes at the peak of three calls of batch {batch} in a fresh process; a single run"
-                peaks = lane.ask("memory", batch=batch, base=base)
+                peaks = found.lane.ask("memory", batch=batch, base=base)
                 found.measurements += [single_number(name, value, protocol, method) for name, value in peaks.items()]
         except (Lost, Full, Refused) as reason:
             if memory:
                 found.measurements.append(missing("memory_process", protocol, "unavailable", str(reason)))
+            if found.lane is None and number < terms.processes:
+                for series in filter(None, (found.latency, found.best)):
+                    _join(series, Series(lost=str(reason)), number)
     if number >= terms.processes:
         return
-    for name, series in single([x for x in ready if of[x.name].latency], terms.seconds, terms.processes).items():
-        of[name].latency.join(series)  # type: ignore[union-attr]
-    best = {name: found.sweep.best.batch for name, found in of.items() if found.sweep and found.sweep.best.wall}
-    swept = [lane for lane in ready if lane.name in best]
-    for name, series in interleaved(swept, best, *share(terms.seconds, terms.processes)).items():
-        of[name].sweep.best.join(series)  # type: ignore[union-attr]
+    for scenario in (
+        {found.name: found.latency for found in lanes if found.latency},
+        {found.name: found.best for found in lanes if found.best},
+    ):
+        ready = [found.lane for found in lanes if found.lane and found.name in scenario]
+        batches = {name: series.batch for name, series in scenario.items()}
+        for name, series in interleaved(ready, batches, *share(terms.seconds, terms.processes)).items():
+            _join(scenario[name], series, number)
+
+
+def _join(series: Series, other: Series, number: int) -> None:
+    """Adds what a later process took, and why it took no more: with fewer than three the interval is narrower."""
+    if other.lost:
+        other.lost = f"process {number + 1}: {other.lost}"
+    if other.wall:
+        series.join(other)
+    else:
+        series.lost = series.lost or other.lost
