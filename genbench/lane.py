@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +29,8 @@ from genbench.speed.protocol import Block, Full, Lost, overhead, short, timed
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from genbench.types import DataSpec, Model
 
 _PATIENCE = 10.0  # seconds for a process to end by itself
 _KEPT = 16  # the largest batch of which two different noises are held; of larger ones it is one
@@ -147,6 +150,18 @@ class Lane:
         self._errors.close()
 
 
+def built(kind: type[Model], data: DataSpec, config: Any, seed: int, weights: Path | str | None) -> Model:
+    """A model of a class on the CPU with its weights; without, with the initial ones of a seed.
+
+    Both ends make it here, so that what the parent describes is what the child times.
+    """
+    from genbench import construct
+    from genbench.store import load
+
+    model = construct.build_configured(kind, data, config, seed)
+    return load(model, weights) if weights else model
+
+
 class _Child:
     """The child's end: a sampler that is ready, and what it is asked to do."""
 
@@ -155,10 +170,10 @@ class _Child:
         started = time.perf_counter()
         import torch
 
+        import genbench.store  # noqa: F401 (or its import would count as part of the load)
         from genbench import construct, provenance
         from genbench.noise import Recorded
         from genbench.speed import backends
-        from genbench.store import load
         from genbench.types import DataSpec
 
         kind = construct.model_class(job.model)
@@ -171,9 +186,8 @@ class _Child:
         with stages("load"):
             if kind.control:  # a control may hold the data or its law
                 spec = construct.dataset(job.dataset, root=job.data_root).spec
-            self.model = construct.build(job.model, spec, seed=job.seed, **job.config)
-            if job.weights:
-                load(self.model, job.weights)
+            config = construct.configure(job.model, spec, job.config)
+            self.model = built(kind, spec, config, job.seed, job.weights)
             self.model.to(self.device).eval().requires_grad_(False)
             self._synchronize()
         backend = backends.find(job.backend)

@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genbench import construct, plan
 from genbench.errors import Refused
+from genbench.lane import built
 from genbench.noise import Recorded, Replay, Streams
 from genbench.record import Measurement
 from genbench.speed.protocol import single_number
-from genbench.store import load
 from genbench.suite import Settings, split_label
 from genbench.types import Dataset, Model
 
@@ -43,8 +43,7 @@ class Subject:
     def built(self) -> Model:
         """The model on the CPU with its weights."""
         kind = construct.model_class(split_label(self.label).name)
-        model = construct.build_configured(kind, self.data.spec, self.configured(), self.seed)
-        return load(model, self.weights) if self.weights else model
+        return built(kind, self.data.spec, self.configured(), self.seed, self.weights)
 
     def cell(self, model: Model, device: str) -> plan.Cell:
         """As `run` knows it."""

@@ -63,3 +63,16 @@ class Sleeper(Model):
         self.called = True
         self.linear(x)
         return torch.zeros(noise.n, *self.data.shape, dtype=torch.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamesakeConfig(SleeperConfig):
+    seed: int = 0
+    data: str = "mine"
+    model: str = "mine"
+
+
+class Namesake(Sleeper):
+    """Its configuration has fields with the names of what a model is built from."""
+
+    Config = NamesakeConfig

@@ -9,8 +9,8 @@ import torch
 from click.testing import CliRunner
 
 import genbench
-from genbench import bench, construct, provenance
-from genbench.bench import Subject, Terms, facts, lanes, points, speed, sweep
+from genbench import bench, construct, files, provenance
+from genbench.bench import Quality, Subject, Terms, facts, lanes, points, speed, sweep
 from genbench.errors import Refused, Unavailable
 from genbench.lane import Lane
 from genbench.noise import Streams
@@ -38,6 +38,7 @@ class Fake:
 
     ways = {}  # noqa: RUF012
     made = []  # noqa: RUF012
+    ended = False
 
     def __init__(self, job, limit):
         self.job, self.name = job, f"{job.backend},{job.what}"
@@ -48,16 +49,20 @@ class Fake:
             raise Unavailable(self.way["unavailable"])
         if "lost" in self.way:
             raise Lost(self.way["lost"])
+        if self.way.get("ends at its start") == self.number:
+            raise Lost("the process ended: SIGKILL")
         self.stages = {"import": 2.0, "load": 0.5, "first call": self.way.get("first", 0.25)}
         self.notes = ["mode default"]
         self.environment = provenance.environment(torch.device("cpu")) | {"governor": "performance"}
         self.overhead = 1e-7
 
     def block(self, batch, runs):
+        self.live()
         if batch > self.way.get("limit", 8):
             raise Full("that is all")
         slower = 1.0 + self.way.get("drifts", 0.0) * self.number
         seconds = self.way.get("seconds", 0.001) * batch**0.5 * slower
+        seconds *= self.way.get("opens", 1.0) if self.number == 1 else 1.0
         return Block(wall=[seconds] * runs, spent=seconds * (runs + 1))
 
     def ask(self, do, **arguments):
@@ -65,12 +70,18 @@ class Fake:
             reason = self.way.get("gate")
             return {"ok": reason is None, "reason": reason, "figures": {"images": 0.5 if reason else 1.0}}
         if do == "explain":
+            assert not self.ended
             return self.way.get("why")
         assert do == "memory"
+        self.live()
         return {"memory_process": 1e8 * arguments["batch"]}
 
+    def live(self):
+        if self.way.get("ends when asked") == self.number:
+            raise Lost("the process ended: SIGKILL")
+
     def end(self):
-        pass
+        self.ended = True
 
 
 @pytest.fixture
@@ -106,6 +117,12 @@ def test_a_cell_becomes_a_record(digits, tmp_path, fake):
     assert "mode default" in one(record, "seconds_first_call").method
     assert record.get("nfe").value == 1
     assert record.get("parameters").value == 20
+    assert (record.cost.parameters, record.cost.steps, record.cost.train_seconds, record.cost.flops) == (
+        20,
+        0,
+        0.0,
+        None,
+    )
     peaks = [m for m in record.measurements.values() if m.metric == "memory_process"]
     assert sorted(m.protocol.rpartition(",")[2] for m in peaks) == ["batch=1", "best batch"]
     assert fake.made == ["eager,sampler"] * 3
@@ -190,6 +207,28 @@ def test_what_differs_from_process_to_process_is_in_the_interval(digits, tmp_pat
     alone = Terms(seconds=2.0, scenarios=("single",), memory=False, processes=1)
     assert one(speed(subject(digits), alone, Store(tmp_path)), "latency_p50").low > 0.00106
     assert len(fake.made) == 4
+
+
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("way", ["ends at its start", "ends when asked"])
+def test_a_later_process_that_ends_is_named(digits, tmp_path, fake, way, memory):
+    """Without it the interval is that of the runs alone, and narrower."""
+    fake.ways = {("eager", "sampler"): {"drifts": 0.02, way: 2}}
+    record = speed(subject(digits), Terms(seconds=2.0, memory=memory), Store(tmp_path))
+    assert fake.made == ["eager,sampler"] * 3
+    for metric in ("latency_p50", "latency_p90", "images_per_second"):
+        found = one(record, metric)
+        assert "; 2 processes, " in found.method
+        assert "; ended early: process 2: the process ended: SIGKILL" in found.method
+        assert metric == "images_per_second" or found.n == 2 * -(-MOST // 3)
+
+
+def test_a_process_that_sees_memory_alone_takes_no_runs_with_it(digits, tmp_path, fake):
+    fake.ways = {("eager", "sampler"): {"ends at its start": 2}}
+    record = speed(subject(digits), Terms(seconds=2.0, processes=1), Store(tmp_path))
+    assert "ended early" not in one(record, "latency_p50").method
+    lost = [m for m in record.measurements.values() if m.metric == "memory_process" and m.status == "unavailable"]
+    assert [m.reason for m in lost] == ["the process ended: SIGKILL"]
 
 
 def test_what_is_not_there_says_why(digits, tmp_path, fake):
@@ -332,6 +371,90 @@ def test_the_ratio_to_eager_says_what_makes_it_slower(digits, tmp_path, fake):
     assert "Conv 80%" in lines[1][-1]
 
 
+@pytest.mark.parametrize("processes", [1, 9])
+def test_who_is_slower_is_known_after_the_last_process(digits, tmp_path, fake, processes):
+    """The first process of nine is faster than eager, all together are slower; of one there is no other."""
+    opens = 0.5 if processes > 1 else 1.0
+    fake.ways = {("onnx-cpu", "sampler"): {"seconds": 0.0018, "opens": opens, "why": "of the time Conv 80%"}}
+    terms = Terms(backends=("eager", "onnx-cpu"), seconds=2.0, scenarios=("single",), memory=False, processes=processes)
+    record = speed(subject(digits), terms, Store(tmp_path))
+    assert one(record, "eager_ratio", "onnx-cpu").method.endswith("slower than eager: of the time Conv 80%")
+
+
+def test_a_commit_changes_no_key_and_an_edit_does(digits, tmp_path, fake, monkeypatch):
+    """Of the code that is timed or that judges: backends, metrics and extractors are found by their names."""
+    environment, source = provenance.environment, provenance._source
+    onnx, two = "genbench.speed.backends.onnx_cpu", ("eager", "onnx-cpu")
+    judged = Quality(line="slow", samples=50)
+
+    def key(edited="", commit="0123", backends=("eager",), quality=None):
+        monkeypatch.setattr(provenance, "environment", lambda device: environment(device) | {"commit": commit})
+        monkeypatch.setattr(
+            provenance,
+            "_source",
+            lambda module: (source(module)[0] + "\nedited", source(module)[1]) if module == edited else source(module),
+        )
+        terms = Terms(backends=backends, seconds=0.5, memory=False, processes=1)
+        return speed(subject(digits), terms, Store(tmp_path), quality=quality, again=False).key
+
+    assert key(commit="4567+") == key()
+    assert key("genbench.lane") != key()
+    assert key("genbench.speed.backends.eager") != key()
+    assert key(onnx) == key()
+    assert key(onnx, backends=two) != key(backends=two)
+    assert key("genbench.metrics.recall") == key()
+    judging = {key(edited, quality=judged) for edited in ("", "genbench.metrics.recall", "genbench.features.digitnet")}
+    assert len(judging) == 3
+    of_the_law = {"genbench.metrics.validity", "genbench.metrics.mode_kl"}
+    assert not of_the_law & set(bench.cell._judging(judged, digits))
+    ring = genbench.dataset("ring8")
+    assert of_the_law | {type(ring.spec.law).__module__} <= set(bench.cell._judging(judged, ring))
+
+
+def test_a_store_is_held_while_it_is_timed_into(tmp_path, fake, monkeypatch):
+    """No other run trains or times meanwhile, and none of which one is under way begins to time."""
+    from genbench.cli import main
+
+    out, suite = tmp_path / "runs", tmp_path / "s.toml"
+    suite.write_text(
+        'speed = ["eager"]\nsamples = 50\nlikelihood_images = 10\nmetrics = ["fid"]\n'
+        '[recipe.gan]\nsteps = 3\n[[group]]\ndatasets = ["ring8"]\nmodels = ["gan"]\n'
+    )
+    held = []
+
+    class Held(Fake):
+        def __init__(self, job, limit):
+            super().__init__(job, limit)
+            with pytest.raises(Refused, match="in use by another run"), files.locked(out):
+                pass
+            held.append(job.model)
+
+    monkeypatch.setattr(lanes, "Lane", Held)
+    timing = ["--seconds", "0.5", "--processes", "1", "--scenario", "single", "--out", str(out)]
+    verbs = {
+        "gan": ["speed", "--suite", str(suite), *timing],
+        SLEEPER: ["speed", SLEEPER, "--dataset", "digits", *timing],
+    }
+    ran = CliRunner().invoke(main, ["run", str(suite), "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert set(held) == {"gan"}
+    for model, arguments in verbs.items():
+        held.clear()
+        with files.locked(out):
+            refused = CliRunner().invoke(main, arguments)
+        assert refused.exit_code == 2, refused.output
+        assert "in use by another run" in refused.stderr
+        assert not held
+        timed = CliRunner().invoke(main, arguments)
+        assert timed.exit_code == 0, timed.output
+        assert set(held) == {model}
+    (tmp_path / "taken").write_text("")
+    for arguments in verbs.values():
+        nowhere = CliRunner().invoke(main, [*arguments[:-1], str(tmp_path / "taken" / "runs")])
+        assert nowhere.exit_code == 2, nowhere.output
+        assert "cannot write" in nowhere.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -380,6 +503,17 @@ def test_a_process_of_its_own(digits):
     finally:
         lane.end()
     lane.end()
+
+
+def test_a_configuration_may_call_its_fields_as_it_likes(digits):
+    of = subject(digits, "tests.speed.sleepers:Namesake[seed=3]")
+    model = of.built()
+    asked = lanes.job_of(of, Terms(), model, facts(model), "/nonexistent")
+    lane = Lane(msgspec.structs.replace(asked, backend="eager", what="sampler"), limit=120.0)
+    try:
+        assert len(lane.block(1, 3).wall) == 3
+    finally:
+        lane.end()
 
 
 @pytest.mark.parametrize(
