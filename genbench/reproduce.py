@@ -1,19 +1,26 @@
 """A record's cell, run again from the record alone: does it agree?
 
 On the same class of machine (processor or GPU, system, versions of what computes) and with the same code, everything
-must be equal bit by bit: the data, the weights, every measured value. Elsewhere a training may take another path from
-the first rounding on, and it is the intervals that must agree: |a - b| <= z sqrt(s_a^2 + s_b^2), s the standard errors
-that the intervals stand for, z such that all comparisons together err in one case of twenty (Bonferroni). Times are
-never compared.
+must be equal bit by bit: the data, the weights, every measured value. Elsewhere it is the intervals that must agree:
+|a - b| <= z sqrt(s_a^2 + s_b^2), s the standard errors that the intervals stand for, z such that all comparisons
+together err in one case of twenty (Bonferroni). The interval of the record is what is under test, so that s_a is taken
+to be at most twice s_b, that of the repetition. Times are never compared.
+
+The rate of errors holds for equal weights, and for rows that have none. Elsewhere a training may take another path from
+the first rounding on, and the intervals hold the noise of the samples, not that of the training: a number outside says
+nothing against the record then, and nothing for it. That is "not claimed", and such a record is not confirmed.
+
+A record is a stranger's text: what it names is checked before that is imported, and what it leaves out agrees with
+nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import torch
@@ -21,28 +28,46 @@ import torch
 from genbench import catalog, construct, protocols, provenance
 from genbench.errors import Refused
 from genbench.files import locked
-from genbench.plan import REAL, Cell
+from genbench.plan import REAL, Cell, plain
 from genbench.record import Measurement, Record
 from genbench.run import run_cell
+from genbench.stats import LEVEL, normal_quantile
 from genbench.store import Store
 from genbench.suite import Settings, split_label
-from genbench.types import Dataset
+from genbench.types import Dataset, Metric
 
 REAL_ROWS = "genbench.run:real_rows"
 MACHINE = ("device", "system", "cpu", "gpu", "threads", "python", "torch", "cuda", "numpy", "scipy", "scikit-learn")
 TIMES = ("seconds_per_image",)
-LEVEL = 0.95
+_DEVICES = ("cpu", "cuda", "mps")
+_SHELVES: tuple[catalog.Shelf, ...] = ("models", "datasets", "metrics", "extractors")
 _MOST_THREADS = 1024
+_WIDEST = 2.0  # standard errors of the repetition that one of the record counts as, at most
+
+_OTHER_WEIGHTS = (
+    "the weights differ, and the intervals hold the noise of the samples, not that of the training: "
+    "a number outside them is not claimed to disagree"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One line of the verdict; `agrees` is None where nothing is claimed."""
+    """One line of the verdict; `agrees` is None where nothing is compared.
+
+    Where it is False and not `claimed`, the disagreement may be the training's or this machine's, not the record's.
+    """
 
     name: str
     recorded: str
     again: str
     agrees: bool | None
+    claimed: bool = True
+
+    @property
+    def word(self) -> str:
+        if self.agrees is None:
+            return "not compared"
+        return "yes" if self.agrees else "NO" if self.claimed else "not claimed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,42 +86,40 @@ class Reproduction:
 
     @property
     def agrees(self) -> bool:
-        claims = [row.agrees for row in self.rows if row.agrees is not None]
-        return bool(claims) and all(claims)
+        """Whether all that was compared agrees: the record is confirmed."""
+        compared = [row.agrees for row in self.rows if row.agrees is not None]
+        return bool(compared) and all(compared)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether something disagrees that would not, were the record true; neither this nor `agrees`: nobody knows."""
+        return any(row.agrees is False and row.claimed for row in self.rows)
 
 
 def reproduce(
-    one: Record,
-    store: Store,
-    *,
-    trust_code: bool = False,
-    device: str | None = None,
-    dataset: str | None = None,
-    root: str | None = None,
-    download: bool = False,
-    progress: bool = True,
-    say: Callable[[str], None] = lambda _: None,
+    one: Record, cell: Cell, store: Store, *, progress: bool = True, say: Callable[[str], None] = lambda _: None
 ) -> Reproduction:
-    """Runs the cell of a record into a store of its own, and compares.
-
-    Args:
-        trust_code: imports what the record names, though no catalog does.
-        device: instead of the kind that the record was made on.
-        dataset: the name of the data, where a record does not hold it: `folder:PATH`.
-    """
-    cell = cell_of(one, trust_code=trust_code, device=device, dataset=dataset, root=root, download=download)
-    if store.has_record(one.key):
-        raise Refused(f"{store.root} holds the record {one.key} already; reproduce it into a folder of its own")
+    """Runs the cell of a record, as `cell_of` gives it, into a store of its own, and compares."""
+    threads = _threads(one)
     differs = tuple(_differences(one, cell))
-    say(f"{cell}: {one.cost.steps:,} steps, which took {one.cost.train_seconds + one.cost.evaluate_seconds:.0f} s")
+    steps = cell.recipe.steps if cell.recipe else 0
+    say(f"{cell}: {steps:,} steps; the record says {one.cost.train_seconds + one.cost.evaluate_seconds:.0f} s")
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(_threads(one))
+        torch.set_num_threads(threads)
         with locked(store.root):
+            _check_empty(store, one.key, cell)
             again = run_cell(cell, store, progress=progress)
+    except Refused:
+        raise
+    except Exception as error:  # a configuration of valid types may still describe no network
+        raise Refused(f"{cell} cannot be run: {type(error).__name__}: {error}") from error
     finally:
         torch.set_num_threads(before)
-    return Reproduction(record=one, again=again, differs=differs, rows=tuple(compare(one, again, not differs)))
+    rows = tuple(compare(one, again, not differs))
+    if differs and one.model.weights != again.model.weights:
+        differs += (_OTHER_WEIGHTS,)
+    return Reproduction(record=one, again=again, differs=differs, rows=rows)
 
 
 def cell_of(
@@ -108,27 +131,34 @@ def cell_of(
     root: str | None = None,
     download: bool = False,
 ) -> Cell:
-    """The cell that a record says it is of; everything that the record says is checked before anything is imported."""
+    """The cell that a record says it is of; what the record names is checked before that is imported.
+
+    Args:
+        trust_code: imports what the record names, though no catalog does.
+        device: instead of the kind that the record was made on.
+        dataset: the name of the data, where a record does not hold it: `folder:PATH`.
+    """
     _check_reproducible(one)
-    _check_trusted(one, trust_code)
-    name = dataset or _named("datasets", one.dataset.label, one.dataset.reference)
-    data = construct.dataset(name, root=root, download=download)
-    _check_data(one, data)
+    _check_trusted(one, trust_code, dataset)
+    kind = _device(one, device)
     settings = _settings(one)
-    kind = device or str(one.environment.get("device", "cpu"))
-    if kind.partition(":")[0] == "cuda" and not torch.cuda.is_available():
-        raise Refused("the record was made on a CUDA device, which is not here; --device cpu compares within intervals")
+    name = dataset or _named("datasets", one.dataset.label, one.dataset.reference)
+    try:
+        data = construct.dataset(name, root=root, download=download)
+    except TypeError as error:
+        raise Refused(f"{name} is no dataset: {error}") from error
+    _check_data(one, data)
     if one.model.reference == REAL_ROWS:
-        return Cell(data=data, data_name=name, model=REAL, seed=0, settings=settings, device=kind)
+        cell = Cell(data=data, data_name=name, model=REAL, seed=0, settings=settings, device=kind)
+        return _as_asked(cell, one.key)
     model = _named("models", one.model.label, one.model.reference)
     chosen = construct.model_class(split_label(model).name)
     if reason := chosen.supports(data.spec):
         raise Refused(f"{model} cannot serve {name}: {reason}")
-    config = construct.override(
-        chosen.Config.for_data(data.spec),  # type: ignore[attr-defined]
-        one.model.config,
-        f"the configuration of {model}",
-    )
+    own = chosen.Config.for_data(data.spec)  # type: ignore[attr-defined]
+    config = construct.override(own, one.model.config, f"the configuration of {model}")
+    if not trust_code:
+        _check_texts(one, config, own)
     recipe = construct.override(chosen.recipe(data.spec), dict(one.model.recipe), f"the recipe of {model}")
     return Cell(
         data=data,
@@ -152,30 +182,76 @@ def _check_reproducible(one: Record) -> None:
     if one.model.family == "pathology":
         raise Refused(f"{one.key} is damaged real data; `genbench stress` makes it again")
     seeds = {name: one.seeds.get(name) for name in ("train", "sample", "evaluate")}
-    if seeds["sample"] != 0 or seeds["evaluate"] != 0 or not 0 <= (seeds["train"] or 0) < 2**32:
+    train = seeds["train"]
+    if seeds["sample"] != 0 or seeds["evaluate"] != 0 or train is None or not 0 <= train < 2**32:
         raise Refused(f"{one.key} has the seeds {seeds}; a cell has train from 0 to 2^32 - 1, sample 0 and evaluate 0")
     if one.model.reference != REAL_ROWS and not one.model.recipe:
         raise Refused(f"{one.key} names no recipe: it is no record of a training")
 
 
-def _check_trusted(one: Record, trust_code: bool) -> None:
+def _check_trusted(one: Record, trust_code: bool, dataset: str | None) -> None:
     """A reference is an import: what no catalog names runs only where somebody says so."""
-    ours = {target for shelf in ("models", "datasets") for target in catalog.shelf(shelf).values()} | {REAL_ROWS}
-    asked = [one.model.reference, one.dataset.reference, *_references(one.model.config)]
-    for reference in asked:
-        if reference not in ours and not trust_code:
-            raise Refused(
-                f"{one.key} names {reference[:200]!r}, which no catalog does: to run it is to run its author's code; "
-                "--trust-code does"
-            )
+    asked: list[tuple[catalog.Shelf, str]] = [("models", text) for text in _texts(one.model.config) if ":" in text]
+    if one.model.reference != REAL_ROWS:
+        asked.append(("models", one.model.reference))
+    if dataset is None:
+        asked.append(("datasets", one.dataset.reference))
+    asked += [("metrics", name) for name in _metrics(one) or () if ":" in name]
+    for shelf, text in asked:
+        if text in catalog.shelf(shelf).values():
+            continue
+        if other := next((other for other in _SHELVES if text in catalog.shelf(other).values()), None):
+            raise Refused(f"{one.key} names {text!r} among its {shelf}, which is one of the {other}")
+        if not trust_code:
+            raise Refused(_untrusted(one, text))
 
 
-def _references(value: Any) -> Iterator[str]:
-    """Texts in a configuration that could name a module."""
-    if isinstance(value, str) and ":" in value:
+def _untrusted(one: Record, text: str) -> str:
+    return (
+        f"{one.key} names {text[:200]!r}, which no catalog does: to run it is to run its author's code; "
+        "--trust-code does"
+    )
+
+
+def _check_texts(one: Record, config: Any, own: Any) -> None:
+    """A text that its field's type does not list may name a model, or a file: it is the catalog's, or what it would be.
+
+    Args:
+        own: the configuration that the model itself chooses.
+    """
+    hints, usual = get_type_hints(type(config)), plain(own)
+    models = catalog.shelf("models").values()
+    for name, value in plain(config).items():
+        known = {*_texts(usual[name]), *_choices(hints[name]), *models}
+        for text in _texts(value):
+            if text not in known:
+                raise Refused(_untrusted(one, text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in plain content, names of entries included."""
+    if isinstance(value, str):
         yield value
-    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _references(child)
+    children = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _texts(child)
+
+
+def _choices(hint: Any) -> set[Any]:
+    """What the literals in a type list."""
+    inside = get_args(hint)
+    return set(inside) if get_origin(hint) is Literal else {choice for part in inside for choice in _choices(part)}
+
+
+def _device(one: Record, chosen: str | None) -> str:
+    """The kind of device that the record was made on, or the one that was chosen instead."""
+    kind = chosen or one.environment.get("device", "cpu")
+    head = str(kind).partition(":")[0]
+    if head not in _DEVICES or not (chosen or kind == head):
+        raise Refused(f"{one.key} was made on the device {kind!r}; a device is one of {', '.join(_DEVICES)}")
+    if not {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[head]:
+        raise Refused(f"{one.key} needs a {head} device, which is not here; --device cpu compares within intervals")
+    return str(kind)
 
 
 def _named(shelf: catalog.Shelf, label: str, reference: str) -> str:
@@ -205,23 +281,56 @@ def _changed_splits(one: Record, data: Dataset) -> list[str]:
     return [split for split in splits if data.checksum(split) != one.dataset.checksums.get(split)]  # type: ignore[arg-type]
 
 
+def _metrics(one: Record) -> list[str] | None:
+    """The names that the record says were asked for; None where it was all of the catalog."""
+    if "metrics" not in one.settings:
+        return None
+    metrics = one.settings["metrics"]
+    if not isinstance(metrics, str) or not metrics.split():
+        raise Refused(f"the settings of {one.key} are none: metrics is {metrics!r}, not a list of names")
+    return metrics.split()
+
+
 def _settings(one: Record) -> Settings:
     names = ("samples", "likelihood_images", "precision")
     asked: dict[str, Any] = {name: one.settings[name] for name in names if name in one.settings}
-    if isinstance(metrics := one.settings.get("metrics"), str):
-        asked["metrics"] = metrics.split()
-        for name in asked["metrics"]:
-            protocols.find(name)
+    asked["metrics"] = _metrics(one)
+    for name in asked["metrics"] or ():
+        if not isinstance(protocols.find(name)[0], Metric):
+            raise Refused(f"{one.key} names {name!r} among its metrics, which is none")
     try:
         return msgspec.convert(asked, Settings)
     except msgspec.ValidationError as error:
         raise Refused(f"the settings of {one.key} are none: {error}") from None
 
 
+def _as_asked(cell: Cell, key: str) -> Cell:
+    """The reference row as the suite asked for it, for more samples perhaps than there are to be recorded.
+
+    How many they were is told by the key alone: numbers of two digits and zeros are tried.
+    """
+    rows = len(cell.data.images("train"))
+    if cell.settings.samples < rows or cell.key == key:
+        return cell
+    for samples in (digits * 10**zeros for zeros in range(6) for digits in range(10, 100)):
+        if samples > rows:
+            tried = dataclasses.replace(cell, settings=msgspec.structs.replace(cell.settings, samples=samples))
+            if tried.key == key:
+                return tried
+    return cell
+
+
+def _check_empty(store: Store, key: str, cell: Cell) -> None:
+    """Nothing that is there already may stand for the repetition, or be lost to it."""
+    records = [store.records / f"{name}.json" for name in (key, cell.key)]
+    if there := next((path for path in (*records, store.checkpoint(cell.weights_key).parent) if path.exists()), None):
+        raise Refused(f"{there} is there already; reproduce {key} into a folder of its own")
+
+
 def _threads(one: Record) -> int:
     """As many threads as the record had: the order of sums depends on them."""
     threads = one.environment.get("threads")
-    if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
         raise Refused(f"the record was made with {threads!r} threads, which is no number from 1 to {_MOST_THREADS}")
     return threads
 
@@ -232,59 +341,96 @@ def _threads(one: Record) -> int:
 def _differences(one: Record, cell: Cell) -> Iterator[str]:
     """Why a record need not come out bit by bit here."""
     here = {**provenance.environment(torch.device(cell.device)), "threads": one.environment.get("threads")}
-    for name in MACHINE:
-        if one.environment.get(name) != here.get(name):
-            yield f"{name} was {one.environment.get(name)}, here it is {here.get(name)}"
-    if one.model.code != cell.code:
+    other = [name for name in MACHINE if one.environment.get(name) != here.get(name)]
+    for name in other:
+        yield f"{name} was {one.environment.get(name)}, here it is {here.get(name)}"
+    if recoded := one.model.code != cell.code:
         yield "the code of the model or of its training has changed"
-    elif one.key != cell.key:
-        yield "the code that measures has changed"
     if changed := _changed_splits(one, cell.data):
         yield f"the data differs in {', '.join(changed)}"
+    if one.key != cell.key and not (recoded or changed or {"device", "torch"} & {*other}):
+        unknown = ", or more samples were asked for than there are" if cell.model == REAL else ""
+        yield f"its key is another: what measures, or knows the law of the data, has changed, or the record{unknown}"
 
 
 def compare(one: Record, again: Record, bitwise: bool) -> Iterator[Compared]:
-    """A line for the weights and one for every measurement of the record."""
-    if one.model.weights:
-        same = one.model.weights == again.model.weights
-        agrees = same if bitwise else None
-        yield Compared(
-            name="weights", recorded=one.model.weights[:16], again=(again.model.weights or "")[:16], agrees=agrees
-        )
-    numbers = [m for m in one.measurements.values() if m.metric not in TIMES and m.value is not None]
-    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / max(1, len(numbers)))
-    for name, recorded in one.measurements.items():
-        found = again.measurements.get(name) or again.get(recorded.metric)
-        words = str(found) if found else "not measured"
-        verdict: bool | None
-        if recorded.metric in TIMES:
-            verdict = None
-        elif bitwise:
-            verdict = recorded == found
+    """A line for the weights and one for every measurement of the record or of the repetition."""
+    same = one.model.weights == again.model.weights
+    if one.model.weights or again.model.weights:
+        recorded, found = ((weights or "none")[:16] for weights in (one.model.weights, again.model.weights))
+        elsewhere = not bitwise and one.model.weights and again.model.weights
+        yield Compared(name="weights", recorded=recorded, again=found, agrees=None if elsewhere and not same else same)
+    pairs = list(_pairs(one, again))
+    tests = sum(bool(a and b and a.value is not None and b.value is not None) for _, a, b in pairs)
+    z = normal_quantile(1 - (1 - LEVEL) / max(1, tests))
+    for name, a, b in pairs:
+        agrees: bool | None
+        if any(m.metric in TIMES for m in (a, b) if m):
+            agrees, claimed = None, False
+        elif a is None or b is None:  # where all of the catalog was asked for, it may have held others than today
+            agrees, claimed = False, bitwise or "metrics" in one.settings
         else:
-            verdict = found is not None and within(recorded, found, z)
-        yield Compared(name=name, recorded=str(recorded), again=words, agrees=verdict)
-    if bitwise and one.per_image:
+            agrees = a == b if bitwise else within(a, b, z)
+            claimed = (bitwise or same) and "unavailable" not in (a.status, b.status)
+        yield Compared(
+            name=name,
+            recorded=str(a) if a else "not recorded",
+            again=str(b) if b else "not measured",
+            agrees=agrees,
+            claimed=claimed,
+        )
+    if bitwise and (one.per_image or again.per_image):
         yield Compared(
             name="per image",
-            recorded=", ".join(one.per_image),
-            again=", ".join(again.per_image),
+            recorded=", ".join(one.per_image) or "none",
+            again=", ".join(again.per_image) or "none",
             agrees=one.per_image == again.per_image,
         )
 
 
-def within(a: Measurement, b: Measurement, z: float) -> bool:
+def _pairs(one: Record, again: Record) -> Iterator[tuple[str, Measurement | None, Measurement | None]]:
+    """Every measurement of the two with its like.
+
+    A number meets the number of its name, protocol included, or the reason why there is none, which may have none;
+    a time meets any time.
+    """
+    left = dict(again.measurements)
+    for name, a in one.measurements.items():
+        likes = (
+            other
+            for other, b in left.items()
+            if b.metric == a.metric
+            and other not in one.measurements
+            and (a.value is None or b.value is None or a.metric in TIMES)
+        )
+        like = name if name in left else next(likes, None)
+        yield name, a, left.pop(like) if like else None
+    for name, b in left.items():
+        yield name, None, b
+
+
+def within(recorded: Measurement, again: Measurement, z: float) -> bool:
     """Whether two measurements differ by no more than z standard errors of their difference.
 
-    The standard error of each is that of the half of its interval that faces the other.
+    The standard error of each is that of the half of its interval that faces the other, at the interval's level; the
+    record's counts as at most twice the larger one of the repetition.
     """
-    if a.value is None or b.value is None:
-        return a.status == b.status
-    lower, upper = sorted((a, b), key=lambda m: m.value or 0.0)
-    assert lower.value is not None
-    assert lower.high is not None
-    assert upper.value is not None
-    assert upper.low is not None
-    halves = math.hypot(lower.high - lower.value, upper.value - upper.low)
-    error = halves / NormalDist().inv_cdf((1 + LEVEL) / 2)
-    return upper.value - lower.value <= z * error + 1e-6 * max(abs(upper.value), abs(lower.value))
+    if recorded.value is None or again.value is None:
+        return recorded.status == again.status
+    if (recorded.n, recorded.kind) != (again.n, again.kind):
+        return False
+    below, above = _errors(recorded)
+    least, most = _errors(again)
+    is_lower = recorded.value < again.value
+    own = min(above if is_lower else below, _WIDEST * max(least, most))
+    error = math.hypot(own, least if is_lower else most)
+    return abs(recorded.value - again.value) <= z * error + 1e-6 * max(abs(recorded.value), abs(again.value))
+
+
+def _errors(one: Measurement) -> tuple[float, float]:
+    """The standard errors that the halves of an interval stand for, below the value and above it."""
+    assert one.value is not None
+    assert one.low is not None
+    assert one.high is not None
+    z = max(normal_quantile(one.level), 1e-300)  # a level next to 0 has the quantile 0
+    return (one.value - one.low) / z, (one.high - one.value) / z

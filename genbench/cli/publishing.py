@@ -198,45 +198,42 @@ def reproduce(
 ) -> None:
     """Run the cell of a RECORD again, from the record alone, and say whether it agrees; exit code 1 if it does not.
 
-    Bit by bit on the same class of machine and with the same code, within the intervals elsewhere.
+    Bit by bit on the same class of machine and with the same code, within the intervals elsewhere. A training that
+    ended with other weights elsewhere is neither confirmed nor contradicted by a number outside.
     """
     import tempfile
+    from dataclasses import asdict
 
     from genbench.record import read
     from leaderboard.check import faults, latest
+    from leaderboard.typography import plain
 
     one = read(record)
     if wrong := faults(one, latest()):
         raise Refused(f"{record.name} cannot be: {wrong[0]}")
+    from genbench.reproduce import cell_of
     from genbench.reproduce import reproduce as run_again
     from genbench.store import Store
 
     if device:
         shared.check_device(device)
+    root = str(data_root) if data_root else None
+    cell = cell_of(one, trust_code=trust_code, device=device, dataset=dataset, root=root, download=download)
     with tempfile.TemporaryDirectory() as scratch:
-        found = run_again(
-            one,
-            Store(out or scratch),
-            trust_code=trust_code,
-            device=device,
-            dataset=dataset,
-            root=str(data_root) if data_root else None,
-            download=download,
-            say=lambda line: click.echo(line, err=True),
-        )
+        found = run_again(one, cell, Store(out or scratch), say=lambda line: click.echo(line, err=True))
     if as_json:
-        rows = [{"name": r.name, "recorded": r.recorded, "again": r.again, "agrees": r.agrees} for r in found.rows]
-        content = {"record": one.key, "agrees": found.agrees, "bitwise": found.bitwise, "differs": list(found.differs)}
-        click.echo(json.dumps({**content, "rows": rows}, indent=1))
+        verdict = {"agrees": found.agrees, "contradicted": found.contradicted, "bitwise": found.bitwise}
+        rows = [asdict(row) for row in found.rows]
+        click.echo(json.dumps({"record": one.key, **verdict, "differs": found.differs, "rows": rows}, indent=1))
     else:
-        words = {True: "yes", False: "NO", None: "not compared"}
         shared.show(
             ["measurement", "recorded", "again", "agrees"],
-            [[row.name, row.recorded, row.again, words[row.agrees]] for row in found.rows],
+            [[plain(text, 120) for text in (row.name, row.recorded, row.again, row.word)] for row in found.rows],
         )
         for reason in found.differs:
-            click.echo(f"Not bit by bit, within intervals: {reason}.")
+            click.echo(plain(f"Not bit by bit, within intervals: {reason}."))
+        other = "DOES NOT AGREE" if found.contradicted else "is neither confirmed nor contradicted"
         how = "bit by bit" if found.bitwise else "within the intervals"
-        click.echo(f"{one.key} {'agrees' if found.agrees else 'DOES NOT AGREE'} {how}.")
+        click.echo(f"{one.key} {'agrees' if found.agrees else other} {how}.")
     if not found.agrees:
         sys.exit(1)
