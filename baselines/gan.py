@@ -15,9 +15,12 @@ References: Generative adversarial nets (Goodfellow, Pouget-Abadie, Mirza, Xu, W
 Bengio, 2014); Amortised MAP inference for image super-resolution (Sønderby, Caballero, Theis, Shi and Huszár, 2017)
 for the instance noise.
 
-Deviations: rectifiers instead of maxout and dropout; Adam instead of momentum; batch normalization in the image
+Deviations: rectifiers instead of maxout and dropout; Adam instead of momentum; batch normalization in the
 generator, as Radford and others (2015) have it, without which digits collapse to a few classes; instance noise that
-fades over the training, without which the discriminator tells 1,000 images apart by heart; averaged weights.
+fades over the training, without which the discriminator tells 1,000 images apart by heart; averaged weights. On
+points both networks see Fourier features of their inputs, without which the discriminator misses the modes inside a
+grid and the generator, a continuous map, leaves long bridges between modes; and the noise fades geometrically, so
+that it passes the width of narrow modes while the learning rate is still large.
 """
 
 from __future__ import annotations
@@ -45,14 +48,18 @@ class GANConfig:
     hidden: int = 256  # units of a hidden layer, in both networks
     layers: int = 2  # hidden layers, in both networks
     octaves: int = 0  # Fourier features of what the discriminator sees
+    latent_octaves: int = 0  # Fourier features of z
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
     instance_noise: float = 0.2  # standard deviation, at the start, of what is added to all that D sees
+    least_noise: float = 0.0  # what it fades to: linearly to zero, geometrically to anything else
 
     @classmethod
     def for_data(cls, data: DataSpec) -> GANConfig:
         if not data.is_image:
-            return cls(latent=2, hidden=128, instance_noise=0.3)
+            return cls(
+                latent=2, hidden=128, layers=3, octaves=5, latent_octaves=4, instance_noise=0.3, least_noise=0.005
+            )
         if data.dim <= 64:
             return cls()
         return cls(latent=64, hidden=384, generator_rate=5e-4, discriminator_rate=5e-4)
@@ -124,7 +131,9 @@ class GAN(Model):
         if config.loss not in ("saturating", "non-saturating"):
             raise Refused(f"GAN: loss is {config.loss!r}; it can be 'saturating' or 'non-saturating'")
         sizes = config.hidden, config.layers
-        self.generator = perceptron(config.latent, data.dim, *sizes, nn.ReLU, normalize=data.is_image)
+        self.generator = perceptron(
+            config.latent, data.dim, *sizes, nn.ReLU, normalize=True, octaves=config.latent_octaves
+        )
         self.discriminator = perceptron(
             data.dim, 1, *sizes, lambda: nn.LeakyReLU(0.2), normalize=False, octaves=config.octaves
         )
@@ -150,9 +159,14 @@ class GAN(Model):
         y: Tensor = self.generator(noise.normal(self.config.latent))
         return torch.tanh(y) if self.data.is_image else y
 
+    def _noise_scale(self, progress: float) -> float:
+        """The standard deviation of the instance noise at a point of the training."""
+        first, last = self.config.instance_noise, self.config.least_noise
+        return first * (last / first) ** progress if first and last else first * (1.0 - progress)
+
     def _logits(self, x: Tensor, step: Step) -> Tensor:
         """The discriminator's logits on x under instance noise, which gives p and q a common support."""
-        scale = self.config.instance_noise * (1.0 - step.progress)
+        scale = self._noise_scale(step.progress)
         logits: Tensor = self.discriminator(x + scale * step.noise.normal(self.data.dim))
         return logits
 
