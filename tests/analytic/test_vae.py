@@ -8,7 +8,7 @@ import torch
 
 import genbench
 from genbench.noise import Streams
-from genbench.types import DataSpec, Refused
+from genbench.types import DataSpec, Refused, Step
 
 SPEC = DataSpec(shape=(1, 3, 3), levels=2)
 
@@ -80,21 +80,54 @@ def test_points_have_the_marginal_density_of_a_linear_model():
     """A linear decoder W z + c with noise sigma on standardized points: p(x) = N(c, W W' + sigma^2 I), rescaled."""
     spec = DataSpec(shape=(2,), levels=None)
     model = genbench.build("vae", spec, seed=0, latents=2, depth=0, importance_samples=16384)
+    model.decoder = torch.nn.Linear(2, 4)  # means, then log scales
     data = torch.randn(500, 2, generator=torch.Generator().manual_seed(4)) * 3.0 + 1.0
     with torch.no_grad():
         model.standardize.observe(data)
-        model.log_scale.copy_(torch.tensor([-0.7, -0.3]))
-        decoder, encoder = model.decoder.head[0], model.encoder.head[0]
-        decoder.weight.copy_(torch.tensor([[0.8, 0.2], [-0.3, 0.5]]))
+        encoder, map_, log_scale = model.encoder.head[0], torch.tensor([[0.8, 0.2], [-0.3, 0.5]]), [-0.7, -0.3]
+        model.decoder.weight.copy_(torch.cat([map_, torch.zeros(2, 2)]))
+        model.decoder.bias.copy_(torch.tensor([0.1, -0.4, *log_scale]))
         encoder.weight.zero_()
         encoder.bias.zero_()  # q(z|x) is the prior
-        covariance = decoder.weight @ decoder.weight.T + torch.diag(torch.exp(2.0 * model.log_scale))
-        law = torch.distributions.MultivariateNormal(decoder.bias, covariance)
+        covariance = map_ @ map_.T + torch.diag(torch.exp(2.0 * torch.tensor(log_scale)))
+        law = torch.distributions.MultivariateNormal(torch.tensor([0.1, -0.4]), covariance)
         x = data[:20]
         exact = law.log_prob(model.standardize(x)) + model.standardize.log_det
     found = genbench.likelihood(model, x, progress=False).nats
     torch.testing.assert_close(found, exact.double(), rtol=0, atol=0.3)
     assert (found - exact).abs().mean() < 0.05
+
+
+def test_points_spread_by_a_scale_of_their_own():
+    """Where z decides the scale alone, log scale = z_1 - 2 below 0, samples are standardized: x_1 = exp(...) eps."""
+    spec = DataSpec(shape=(1,), levels=None)
+    model = genbench.build("vae", spec, seed=0, latents=1)
+    model.decoder = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        model.decoder.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        model.decoder.bias.copy_(torch.tensor([0.0, -2.0]))
+        z = Streams(3, range(20_000)).normal(1)
+    x = genbench.sample(model, 20_000, seed=0, batch_size=20_000, progress=False)
+    # E x^2 = E exp(2 min(z - 2, 0)), here by other draws of z.
+    expected = torch.exp(2.0 * (z - 2.0).clamp(max=0.0)).mean()
+    assert x.square().mean().item() == pytest.approx(expected.item(), rel=0.1)
+
+
+def test_the_floor_under_the_scale_falls_from_the_width_of_the_data_to_none():
+    """scale^2 + floor^2 in place of scale^2 while the floor stands; the bound that is reported knows none."""
+    model = genbench.build("vae", DataSpec(shape=(2,), levels=None), seed=0)
+    noise = Streams(0, range(5))
+    assert model._floor(Step(0, 1000, noise)) == 1.0
+    assert model._floor(Step(150, 1000, noise)) == pytest.approx(math.sqrt(0.003))
+    assert model._floor(Step(300, 1000, noise)) == 0.0
+    x, z = noise.normal(2), torch.zeros(5, 2)
+    with torch.no_grad():
+        mean, log_scale = model._gaussian(z)
+        scale = torch.sqrt(torch.exp(2.0 * log_scale) + 0.25)
+        expected = torch.distributions.Normal(mean, scale).log_prob(x).sum(dim=1)
+        torch.testing.assert_close(model.observation(x, z, floor=0.5), expected)
+        expected = torch.distributions.Normal(mean, torch.exp(log_scale)).log_prob(x).sum(dim=1)
+        torch.testing.assert_close(model.observation(x, z), expected)
 
 
 def test_samples_follow_the_decoder_and_not_its_mean():
