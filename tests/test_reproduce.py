@@ -364,7 +364,7 @@ def test_a_metric_is_an_import_too(trained, tmp_path, monkeypatch):
         ("settings", {"metrics": " "}, "metrics is ' '"),
         ("settings", {"measured": "speed"}, "genbench speed"),
         ("environment", {"threads": 10**9}, "threads"),
-        ("environment", {"threads": True}, "threads"),
+        ("environment", {"threads": True}, "made with True threads"),
         ("environment", {"device": "foo"}, "the device 'foo'"),
         ("environment", {"device": "cpu:7"}, "the device 'cpu:7'"),
         ("environment", {"device": 5}, "the device 5"),
