@@ -20,7 +20,7 @@ from genbench.errors import Refused
 from leaderboard.columns import AXES, BESIDE
 from leaderboard.latex import latex
 from leaderboard.load import Collection
-from leaderboard.table import GROUPS, KINDS, Cell, Heading, Row, Section, sections
+from leaderboard.table import KINDS, Cell, Heading, Row, Section, grouped, sections
 from leaderboard.typography import compact, duration, plain, spaced
 
 VERSION = 1  # of the JSON's form
@@ -261,10 +261,8 @@ def _markdown_rows(sheet: _Sheet) -> Iterator[str]:
     costs = list(_COSTS) if sheet.main else []
     yield _line(["Model", "Family", *(_markdown_heading(heading, sheet.letters) for heading in headings), *costs])
     yield _line([":--", ":--", *["--:"] * (len(headings) + len(costs))])
-    for group, title in GROUPS.items():
-        rows = sheet.section.rows_of(group)
-        if rows:
-            yield _line([f"*{title}*", *[""] * (1 + len(headings) + len(costs))])
+    for title, rows in grouped(sheet.section.rows):
+        yield _line([f"*{title}*", *[""] * (1 + len(headings) + len(costs))])
         for row in rows:
             cells = [_markdown_cell(row.cells[index]) for index in sheet.columns]
             yield _line([_md(_name(row)), _md(row.family), *cells, *map(_md, sheet.costs(row))])
@@ -327,11 +325,9 @@ def _latex_table(sheet: _Sheet) -> Iterator[str]:
         yield rf"\cmidrule(lr){{{first}-{first + count - 1}}}"
         first += count
     yield _latex_row(["Model", "Family", *(_latex_heading(heading, sheet.letters) for heading in headings), *costs])
-    for group, title in GROUPS.items():
-        rows = section.rows_of(group)
-        if rows:
-            yield r"\midrule"
-            yield _latex_row([rf"\multicolumn{{{width}}}{{l}}{{\emph{{{latex(title)}}}}}"])
+    for title, rows in grouped(section.rows):
+        yield r"\midrule"
+        yield _latex_row([rf"\multicolumn{{{width}}}{{l}}{{\emph{{{latex(title)}}}}}"])
         for row in rows:
             cells = [_latex_cell(row.cells[index]) for index in sheet.columns]
             yield _latex_row([latex(_name(row)), latex(row.family), *cells, *map(latex, sheet.costs(row))])

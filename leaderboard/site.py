@@ -23,7 +23,7 @@ from genbench.record import Record
 from leaderboard import figures, svg
 from leaderboard.load import Collection, Picture
 from leaderboard.slugs import slug
-from leaderboard.table import GROUPS, Row, Section, families, sections
+from leaderboard.table import Row, Section, families, grouped, sections
 from leaderboard.typography import compact, count, duration, plain, plural, shortened, spaced
 
 HERE = Path(__file__).parent
@@ -109,7 +109,7 @@ class Site:
             own = slug(section.title)
             self._slugs[section.anchor] = own if own not in self._slugs.values() else f"{own}-{section.anchor}"
         self._environment = _environment()
-        self._environment.globals |= {"site": self, "groups": GROUPS}
+        self._environment.globals |= {"site": self, "grouped": grouped}
 
     # ------------------------------------------------------------------------------------------ addresses
 

@@ -35,7 +35,7 @@ from leaderboard.grouping import (
 from leaderboard.ranks import Front, fronts, ranked
 from leaderboard.typography import count, measured, plain
 
-__all__ = ["GROUPS", "KINDS", "MISSING", "Cell", "Front", "Heading", "Row", "Section", "families", "sections"]
+__all__ = ["KINDS", "MISSING", "Cell", "Front", "Heading", "Row", "Section", "families", "grouped", "sections"]
 _FIRST: dict[Group, int] = {group: index for index, group in enumerate(GROUPS)}
 
 
@@ -122,6 +122,12 @@ class Section:
             there = [(row.cells[index].peers, row.family) for row in self.rows_of("model") if row.cells[index].ok]
             counts[axis] = Counter([*there, *((peers,) for peers, _ in there)])
         return counts
+
+
+def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows in their order under the titles of their groups."""
+    found = {title: [row for row in rows if row.group == group] for group, title in GROUPS.items()}
+    return [(title, inside) for title, inside in found.items() if inside]
 
 
 def sections(records: Iterable[Record], use: Use = "row") -> list[Section]:
