@@ -16,7 +16,6 @@ nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -149,8 +148,7 @@ def cell_of(
         raise Refused(f"{name} is no dataset: {error}") from error
     _check_data(one, data)
     if one.model.reference == REAL_ROWS:
-        cell = Cell(data=data, data_name=name, model=REAL, seed=0, settings=settings, device=kind)
-        return _as_asked(cell, one.key)
+        return Cell(data=data, data_name=name, model=REAL, seed=0, settings=settings, device=kind)
     model = _named("models", one.model.label, one.model.reference)
     chosen = construct.model_class(split_label(model).name)
     if reason := chosen.supports(data.spec):
@@ -304,22 +302,6 @@ def _settings(one: Record) -> Settings:
         raise Refused(f"the settings of {one.key} are none: {error}") from None
 
 
-def _as_asked(cell: Cell, key: str) -> Cell:
-    """The reference row as the suite asked for it, for more samples perhaps than there are to be recorded.
-
-    How many they were is told by the key alone: numbers of two digits and zeros are tried.
-    """
-    rows = len(cell.data.images("train"))
-    if cell.settings.samples < rows or cell.key == key:
-        return cell
-    for samples in (digits * 10**zeros for zeros in range(6) for digits in range(10, 100)):
-        if samples > rows:
-            tried = dataclasses.replace(cell, settings=msgspec.structs.replace(cell.settings, samples=samples))
-            if tried.key == key:
-                return tried
-    return cell
-
-
 def _check_empty(store: Store, key: str, cell: Cell) -> None:
     """Nothing that is there already may stand for the repetition, or be lost to it."""
     records = [store.records / f"{name}.json" for name in (key, cell.key)]
@@ -349,8 +331,7 @@ def _differences(one: Record, cell: Cell) -> Iterator[str]:
     if changed := _changed_splits(one, cell.data):
         yield f"the data differs in {', '.join(changed)}"
     if one.key != cell.key and not (recoded or changed or {"device", "torch"} & {*other}):
-        unknown = ", or more samples were asked for than there are" if cell.model == REAL else ""
-        yield f"its key is another: what measures, or knows the law of the data, has changed, or the record{unknown}"
+        yield "its key is another: what measures, or knows the law of the data, has changed, or the record"
 
 
 def compare(one: Record, again: Record, bitwise: bool) -> Iterator[Compared]:

@@ -90,7 +90,7 @@ def run_cell(cell: Cell, store: Store, *, progress: bool = True) -> Record:
         dataset=dataset_run(data, cell.data_name),
         seeds={"train": cell.seed, "sample": 0, "evaluate": 0},
         settings={
-            "samples": len(samples),
+            "samples": n,
             "likelihood_images": cell.settings.likelihood_images,
             "precision": cell.settings.precision,
             **({"metrics": " ".join(cell.settings.metrics)} if cell.settings.metrics else {}),
