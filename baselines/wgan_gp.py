@@ -15,10 +15,11 @@ at one half, and batch normalization, where the generator has it, runs on its ru
 
 Reference: Improved training of Wasserstein GANs (Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville, 2017).
 
-Deviations: a linear fall of the learning rates from larger ones; averaged weights; a critic of points sees their
-Fourier features, which resolve narrow modes sooner. The networks are those of
-`gan` (perceptrons) and `dcgan` (convolutions). The critic has no batch normalization, as in the paper, because the
-penalty is about one example at a time; and no bias at its output, which would cancel in the distance.
+Deviations: a linear fall of the learning rates from larger ones; averaged weights; on points both networks see
+Fourier features of their inputs, which resolve narrow modes sooner and shorten the bridges between them. The networks
+are those of `gan` (perceptrons, batch normalization in the generator) and `dcgan` (convolutions). The critic has no
+batch normalization, as in the paper, because the penalty is about one example at a time; and no bias at its output,
+which would cancel in the distance.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class WGANGPConfig:
     width: int = 256  # units of a hidden layer; channels of the largest hidden map
     layers: int = 2  # hidden layers of the perceptrons
     octaves: int = 0  # Fourier features of what the perceptron critic sees
+    latent_octaves: int = 0  # Fourier features of z, for the perceptron
     n_critic: int = N_CRITIC  # minibatches in a batch
     penalty: float = 10.0  # lambda
     generator_rate: float = 1e-3
@@ -56,7 +58,7 @@ class WGANGPConfig:
     @classmethod
     def for_data(cls, data: DataSpec) -> WGANGPConfig:
         if not data.is_image:
-            return cls(latent=2, width=128, octaves=5, penalty=0.1)
+            return cls(latent=2, width=128, layers=3, octaves=5, latent_octaves=4, penalty=0.1)
         if data.dim <= 64:
             return cls()
         if max(data.shape[1:]) <= 16:
@@ -97,7 +99,9 @@ class WGANGP(Model):
             self.critic: nn.Sequential = Discriminator(data.shape, config.width, normalize=False, bias=False)
         else:
             sizes = config.width, config.layers
-            generator = perceptron(config.latent, data.dim, *sizes, nn.ReLU, normalize=data.is_image)
+            generator = perceptron(
+                config.latent, data.dim, *sizes, nn.ReLU, normalize=True, octaves=config.latent_octaves
+            )
             bounded = [nn.Tanh(), nn.Unflatten(1, data.shape)] if data.is_image else []
             self.generator = nn.Sequential(generator, *bounded)
             critic = perceptron(data.dim, 1, *sizes, nn.ReLU, normalize=False, bias=False, octaves=config.octaves)
@@ -107,7 +111,7 @@ class WGANGP(Model):
     @classmethod
     def recipe(cls, data: DataSpec) -> Recipe:
         if not data.is_image:
-            return Recipe(steps=1200, batch_size=N_CRITIC * 256, ema=0.99, schedule="linear")
+            return Recipe(steps=3000, batch_size=N_CRITIC * 128, ema=0.99, schedule="linear")
         return Recipe(steps=2000, batch_size=N_CRITIC * 64, ema=0.995, schedule="linear")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

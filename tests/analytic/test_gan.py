@@ -120,6 +120,26 @@ def test_the_saturating_generator_stops_learning_when_the_discriminator_wins() -
     assert other > 1e-3
 
 
+def test_the_instance_noise_fades_linearly_to_nothing_or_geometrically_to_its_least() -> None:
+    """Halfway: the arithmetic mean of the first and zero, the geometric mean of the first and the least."""
+    linear = GAN(POINTS, GAN.Config(hidden=4, instance_noise=0.2))
+    geometric = GAN(POINTS, GAN.Config(hidden=4, instance_noise=0.32, least_noise=0.02))
+    assert [linear._noise_scale(p) for p in (0.0, 0.5)] == pytest.approx([0.2, 0.1])
+    assert [geometric._noise_scale(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([0.32, 0.08, 0.02])
+    assert GAN(POINTS, GAN.Config(hidden=4, instance_noise=0.0, least_noise=0.02))._noise_scale(0.5) == 0.0
+
+
+@pytest.mark.parametrize("build", [GAN, WGANGP])
+def test_fourier_features_of_the_latent_reach_the_generator(build: Any) -> None:
+    """z of length 2 reaches the first layer as 2 (1 + 2 octaves) numbers."""
+    torch.manual_seed(0)
+    model = build(POINTS, build.Config(latent=2, latent_octaves=3)).eval()
+    first = next(m for m in model.generator.modules() if isinstance(m, torch.nn.Linear))
+    assert first.in_features == 2 * (1 + 2 * 3)
+    with torch.no_grad():
+        assert model.sample(Streams(0, range(4))).std(dim=0).min() > 0
+
+
 def batch_of(spec: DataSpec, n: int = 16) -> Batch:
     generator = torch.Generator().manual_seed(1)
     if spec.levels is None:
