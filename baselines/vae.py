@@ -65,6 +65,8 @@ class VAEConfig:
         if not data.is_image:
             return cls(latents=2, hidden=128, learning_rate=2e-3)
         if data.dim <= 64:
+            if (data.levels or 0) > 32:
+                return cls(warmup=0.6)  # of many levels a dropped pixel hides more than it keeps from being learned
             return cls(latents=16, hidden=256, dropout=0.1, weight_decay=1e-2)
         if data.dim <= 1024:
             # A long warm-up: without it the latents never say enough to tell the modes of glyphs apart. Perceptrons
