@@ -568,6 +568,7 @@ def test_the_command(digits, tmp_path, fake):
         (("ddpm", "--steps", "2"), "beside --sweep"),
         (("ddpm", "--sweep", "--steps", "2,x"), "not of the form 2,5,10"),
         (("vae", "--suite", "quick"), "or --suite alone"),
+        (("--suite", "quick", "--sweep", "--steps", "2"), "--steps go with MODEL"),
         (("ddpm[ddim-20,sampling_steps=5]",), "its sampler ddim-20 means sampling_steps=20, not 5"),
         ((SLEEPER, "--device", "cuda"), "no CUDA device"),
     ):
