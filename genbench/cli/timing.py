@@ -66,10 +66,10 @@ def speed(
 
     MODEL is a short name or module:attribute, with overrides or a sampler in brackets: ddpm[ddim-20].
     """
-    if bool(suite) == bool(models and dataset) or (suite and (models or dataset)):
-        raise Refused("name MODEL and --dataset, or --suite alone")
     if suite and (weights or steps):
         raise Refused("--weights and --steps go with MODEL and --dataset; of a suite --out holds the weights")
+    if bool(suite) == bool(models and dataset) or (suite and (models or dataset)):
+        raise Refused("name MODEL and --dataset, or --suite alone")
     if len(weights) not in (0, 1, len(models)):
         raise Refused(f"there are {len(weights)} files of weights for {len(models)} models; give one, or one for each")
     if not (steps is None or (sweep and re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", steps))):
