@@ -40,7 +40,7 @@ FLOORS = {
         "recordsets",
     ],
     2: ["inputs", "evaluate", "lane", "pictures"],
-    3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare", "reproduce"],
+    3: ["plan", "run", "doctor", "conformance", "stress", "bench", "compare", "untrusted", "reproduce"],
     4: ["cli"],
 }
 ROOMS_OF_VERBS = ("running", "instruments", "timing", "publishing")
@@ -54,6 +54,8 @@ ALLOWED = {
     ("speed", "provenance"),
     ("bench", "plan"),
     ("bench", "run"),
+    ("untrusted", "plan"),
+    ("reproduce", "untrusted"),
     ("reproduce", "plan"),
     ("reproduce", "run"),
 }

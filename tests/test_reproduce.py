@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from genbench import record, reproduce, suite
+from genbench import record, reproduce, suite, untrusted
 from genbench.cli import main
 from genbench.errors import Refused
 from genbench.record import Measurement, Record
@@ -262,9 +262,9 @@ def test_a_key_that_other_torch_gave_says_nothing_of_the_code_that_measures(trai
     other = msgspec.structs.replace(
         trained, key="0" * 16, environment={**trained.environment, "torch": "0.1"}, assets={}
     )
-    differs = list(reproduce._differences(other, reproduce.cell_of(other)))
+    differs = list(reproduce._differences(other, untrusted.cell_of(other)))
     assert differs == [f"torch was 0.1, here it is {trained.environment['torch']}"]
-    (reason,) = reproduce._differences(msgspec.structs.replace(trained, key="0" * 16), reproduce.cell_of(trained))
+    (reason,) = reproduce._differences(msgspec.structs.replace(trained, key="0" * 16), untrusted.cell_of(trained))
     assert reason == "its key is another: what measures, or knows the law of the data, has changed, or the record"
 
 
@@ -291,7 +291,7 @@ def test_code_that_no_catalog_names_is_not_imported_unless_trusted(trained, tmp_
     assert code == 2
     assert "--trust-code" in text
     assert "somebodys" not in sys.modules
-    found = reproduce.cell_of(foreign, trust_code=True)
+    found = untrusted.cell_of(foreign, trust_code=True)
     assert "somebodys" in sys.modules
     assert found.model == "somebodys:Mine"
     assert found.plain_config == trained.model.config
@@ -303,7 +303,7 @@ def test_code_that_a_configuration_names_is_not_imported_either(trained, config)
     reference = "baselines.mostly_noise:MostlyNoise"
     foreign = changed(trained, "model", reference=reference, label="mostly-noise", config=config)
     with pytest.raises(Refused, match="names 'os:system', which no catalog does"):
-        reproduce.cell_of(foreign)
+        untrusted.cell_of(foreign)
 
 
 def test_a_text_without_a_colon_names_no_model_either(trained):
@@ -312,13 +312,13 @@ def test_a_text_without_a_colon_names_no_model_either(trained):
     for of in ("this", "realnvp", "antigravity"):
         foreign = changed(trained, "model", reference=reference, label="mostly-noise", config={"of": of})
         with pytest.raises(Refused, match=f"names '{of}', which no catalog does"):
-            reproduce.cell_of(foreign)
+            untrusted.cell_of(foreign)
     assert "this" not in sys.modules
     for of in ("baselines.realnvp:RealNVP", "baselines.gaussian:Gaussian"):
         ours = changed(trained, "model", reference=reference, label="mostly-noise", config={"of": of})
-        assert reproduce.cell_of(ours).config.of == of
+        assert untrusted.cell_of(ours).config.of == of
     listed = changed(trained, "model", reference="baselines.gan:GAN", label="gan", config={"loss": "saturating"})
-    assert reproduce.cell_of(listed).config.loss == "saturating"
+    assert untrusted.cell_of(listed).config.loss == "saturating"
 
 
 def test_a_metric_is_an_import_too(trained, tmp_path, monkeypatch):
@@ -332,9 +332,9 @@ def test_a_metric_is_an_import_too(trained, tmp_path, monkeypatch):
         assert f"names 'somebodys_metric:{name}', which no catalog does" in text
         assert "somebodys_metric" not in sys.modules
     with pytest.raises(Refused, match="among its metrics, which is none"):
-        reproduce.cell_of(foreign, trust_code=True)
+        untrusted.cell_of(foreign, trust_code=True)
     foreign = msgspec.structs.replace(trained, settings={**settings, "metrics": "somebodys_metric:METRIC"})
-    assert reproduce.cell_of(foreign, trust_code=True).settings.metrics == ["somebodys_metric:METRIC"]
+    assert untrusted.cell_of(foreign, trust_code=True).settings.metrics == ["somebodys_metric:METRIC"]
     monkeypatch.delitem(sys.modules, "somebodys_metric")
 
 
@@ -376,7 +376,7 @@ def test_what_a_record_asks_for_is_checked_before_anything_runs(trained, tmp_pat
         wrong = msgspec.structs.replace(trained, **{part: content})
     code, _ = command(tmp_path, wrong, "--out", str(tmp_path / "again"))
     with pytest.raises(Refused, match=says):
-        reproduce.reproduce(wrong, reproduce.cell_of(wrong), Store(tmp_path / "again"), progress=False)
+        reproduce.reproduce(wrong, untrusted.cell_of(wrong), Store(tmp_path / "again"), progress=False)
     assert code == 2
     assert not (tmp_path / "again").exists()
 
@@ -384,9 +384,9 @@ def test_what_a_record_asks_for_is_checked_before_anything_runs(trained, tmp_pat
 def test_what_is_no_dataset_is_refused_though_it_is_trusted(trained):
     wrong = changed(trained, "dataset", reference="genbench.run:real_rows", label="mine")
     with pytest.raises(Refused, match="real_rows is no dataset"):
-        reproduce.cell_of(wrong, trust_code=True)
+        untrusted.cell_of(wrong, trust_code=True)
     with pytest.raises(Refused, match="vae:VAE is no dataset"):
-        reproduce.cell_of(trained, dataset="baselines.vae:VAE")
+        untrusted.cell_of(trained, dataset="baselines.vae:VAE")
 
 
 def test_a_configuration_that_describes_no_network_is_refused_in_a_sentence(trained, tmp_path):
@@ -398,12 +398,12 @@ def test_a_configuration_that_describes_no_network_is_refused_in_a_sentence(trai
 def test_images_that_are_not_the_records_are_refused(trained):
     digits = msgspec.structs.replace(synthetic.digits(), classes=10)
     with pytest.raises(Refused, match="the checksum of train differs"):
-        reproduce.cell_of(msgspec.structs.replace(trained, dataset=digits))
+        untrusted.cell_of(msgspec.structs.replace(trained, dataset=digits))
 
 
 def test_a_folder_that_holds_the_record_or_its_weights_reproduces_nothing(trained, tmp_path):
     """Weights that lie there would stand for the repetition, and a record under the cell's own key would be lost."""
-    cell = reproduce.cell_of(trained)
+    cell = untrusted.cell_of(trained)
     foreign = msgspec.structs.replace(trained, key="0" * 16)
     for name, one, path in (
         ("same", trained, f"records/{trained.key}.json"),

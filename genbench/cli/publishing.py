@@ -211,9 +211,9 @@ def reproduce(
     one = read(record)
     if wrong := faults(one, latest()):
         raise Refused(f"{record.name} cannot be: {wrong[0]}")
-    from genbench.reproduce import cell_of
     from genbench.reproduce import reproduce as run_again
     from genbench.store import Store
+    from genbench.untrusted import cell_of
 
     if device:
         shared.check_device(device)
