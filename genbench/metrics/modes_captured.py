@@ -5,11 +5,13 @@ Symbols: K modes, id_j the mode of sample j, -1 where it belongs to none (where 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from genbench.metrics.arrays import mode_ids, mode_weights
+from genbench.stats import Estimate, jackknife
 from genbench.types import Metric
 
 
@@ -34,13 +36,21 @@ def modes_captured(*, real: Any = None, fake: Any) -> float:
     return float(len(np.unique(ids[ids >= 0])))
 
 
+def _estimate(*, real: Any = None, fake: Any) -> Estimate:
+    """The jackknife's interval, inside 0 and K."""
+    interval = jackknife(modes_captured, real, fake, resample=("fake",))
+    most = math.inf if real is None else float(len(real))
+    return Estimate(value=modes_captured(real=real, fake=fake), interval=interval.clipped(0.0, most), n=len(fake))
+
+
 METRIC = Metric(
     fn=modes_captured,
     axis="diversity",
     better="higher",
     needs="modes",
-    interval="jackknife",
+    interval="own",
     unit="modes",
     min_samples=40,
-    range=(0.0, np.inf),
+    range=(0.0, math.inf),
+    estimate=_estimate,
 )

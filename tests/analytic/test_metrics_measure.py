@@ -113,6 +113,17 @@ def log_ratios(rng, n=200):
     return {"real": np.stack([-0.5 * x**2, -0.5 * (x - 0.5) ** 2], axis=1), "fake": None}
 
 
+def test_nobody_captures_more_modes_than_there_are():
+    """Every mode but the last three is common; each of these has one sample, which one group holds."""
+    metric, ids = catalog.resolve("metrics", "modes_captured"), np.concatenate([np.arange(200) % 5, [5, 6, 7]])
+    found = measure("modes_captured", metric, real=np.full(8, 1 / 8), fake=ids, protocol="")
+    assert (found.value, found.high) == (8, 8)
+    assert 0 < found.low < 7
+    unknown = measure("modes_captured", metric, real=None, fake=ids, protocol="")
+    assert unknown.high > 8
+    assert unknown.low == found.low
+
+
 WEIGHTS = np.array([4, 3, 2, 1]) / 10
 
 
