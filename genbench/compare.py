@@ -121,13 +121,16 @@ def compare(
         if not (math.isfinite(value) and value >= 0):
             raise Refused(f"the threshold of {name} is {value}; a relative change of 0 or more is meant")
     first, second = _rows(before), _rows(after)
-    pairs, only_before, only_after = _matched(first, second)
+    pairs, rest = _matched(first, second)
     known = {
         m.metric for side in (first, second) for group in side.values() for r in group for m in r.measurements.values()
     }
     if unknown := sorted({*metrics, *allowed} - known):
         raise Refused(f"no record has the metric {unknown[0]!r}; there are {', '.join(sorted(known))}")
     found, rows = _Found(), 0
+    only_before, only_after = ({_name(one): one for one in side} for side in rest)
+    for name in sorted({*only_before} & {*only_after}):
+        found.notes[_apart(only_before.pop(name), only_after.pop(name))] += 1
     for a, b in pairs:
         count = found.count
         _compare_row(a, b, declared, frozenset(metrics), found)
@@ -140,8 +143,8 @@ def compare(
     return Comparison(
         changes=tuple(changes + found.lost),
         rows=rows,
-        only_before=tuple(only_before),
-        only_after=tuple(only_after),
+        only_before=tuple(sorted(only_before)),
+        only_after=tuple(sorted(only_after)),
         notes=tuple(f"{note} ({count} times)" if count > 1 else note for note, count in found.notes.items()),
     )
 
@@ -160,23 +163,34 @@ def _identity(one: Record) -> list[Any]:
 
 def _matched(
     before: dict[bytes, list[Record]], after: dict[bytes, list[Record]]
-) -> tuple[list[tuple[list[Record], list[Record]]], list[str], list[str]]:
-    """Pairs of rows, and the names of the others; a changed recipe is forgiven where it leaves no choice."""
+) -> tuple[list[tuple[list[Record], list[Record]]], tuple[list[Record], list[Record]]]:
+    """Pairs of rows, and one record of each other row; a changed recipe is forgiven where it leaves no choice."""
     pairs = [(before[key], after[key]) for key in before if key in after]
     rest: list[dict[bytes, list[list[Record]]]] = [{}, {}]
     for side, own, other in ((0, before, after), (1, after, before)):
         for key, group in own.items():
             if key not in other:
                 rest[side].setdefault(canonical(_identity(group[0])), []).append(group)
-    only: list[list[str]] = [[], []]
+    only: tuple[list[Record], list[Record]] = ([], [])
     for key in sorted({*rest[0], *rest[1]}):
         left = [side.get(key, []) for side in rest]
         if len(left[0]) == len(left[1]) == 1:
             pairs.append((left[0][0], left[1][0]))
         else:
             for side in (0, 1):
-                only[side] += [_name(group[0]) for group in left[side]]
-    return sorted(pairs, key=lambda pair: _name(pair[0][0])), sorted(only[0]), sorted(only[1])
+                only[side].extend(group[0] for group in left[side])
+    return sorted(pairs, key=lambda pair: _name(pair[0][0])), only
+
+
+def _apart(a: Record, b: Record) -> str:
+    """Why two rows of one name are not compared."""
+    fields = [
+        name
+        for one, other in ((a.settings, b.settings), (a.model.config, b.model.config), (a.model.recipe, b.model.recipe))
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
+    return f"{_name(a)}: not compared, for these differ: {', '.join(fields)}"
 
 
 def _name(one: Record) -> str:

@@ -250,7 +250,15 @@ def test_another_recipe_matches_where_it_leaves_no_choice():
     assert "recipe differs" in found.notes[0]
     assert verdict([trained(100, 9, "a")], [trained(100, 9, "b"), trained(200, 5, "b")]) == "equal"
     found = compare([trained(50, 9, "a")], [trained(100, 9, "b"), trained(200, 5, "b")], DECLARED)
-    assert (found.changes, len(found.only_before), len(found.only_after)) == ((), 1, 2)
+    assert (found.changes, found.only_before, found.only_after) == ((), (), ())
+    assert found.notes == ("vae on digits: not compared, for these differ: steps",)
+
+
+def test_rows_of_one_name_that_differ_in_their_settings_say_in_which():
+    sides = [[one(settings={"samples": samples, "budget": 1.0})] for samples in (200, 1000)]
+    found = compare(*sides, DECLARED)
+    assert (found.changes, found.only_before, found.only_after) == ((), (), ())
+    assert found.notes == ("vae on digits: not compared, for these differ: samples",)
 
 
 def test_a_number_that_became_invalid_fails():
