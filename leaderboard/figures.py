@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-from matplotlib.transforms import Bbox
 
 from genbench.record import Axis
 from leaderboard import labels, svg
@@ -30,7 +30,7 @@ from leaderboard.typography import plain, plural
 WIDTH, HEIGHT = 400, 330  # CSS pixels
 MARKERS = ("o", "s", "^", "D", "v", "P", "p", "X", "<", "h", ">")
 DRAWN, NAMED = 250, 40  # at most so many points, and of those so many with a name
-_LABEL_LENGTH = 26
+LABEL_LENGTH = 26
 _NOTHING = np.zeros((0, 4))
 
 PAIRS: tuple[tuple[Axis, Axis], ...] = (("speed", "quality"), ("speed", "diversity"), ("diversity", "quality"))
@@ -145,12 +145,11 @@ def draw(
     """The scatter; each point is a link to `address(row)`."""
     x, y = scatter.x, scatter.y
     with svg.drawing():
-        figure, axes = panel(WIDTH, HEIGHT, (0.135, 0.14, 0.845, 0.83))
+        figure, axes = panel(WIDTH, HEIGHT, (0.135, 0.14, 0.825, 0.83))
         scale(axes, "x", x, [point.x for point in scatter.drawn])
         scale(axes, "y", y, [point.y for point in scatter.drawn])
         frame(axes)
-        _front(axes, scatter)
-        floors = _floors(axes, scatter.lines)
+        taken = [_front(axes, scatter), *_floors(axes, scatter.lines)]
         links = []
         for point in scatter.drawn:
             tip = f"{point.row.name}, {point.row.family}"
@@ -158,7 +157,7 @@ def draw(
                 svg.Link(artist=one, address=address(point.row), tip=tip) for one in _point(axes, point, of_family)
             ]
         first = sorted(scatter.drawn, key=lambda p: (p.row.group == "model", p.index not in scatter.front))
-        links += _names(axes, first[:NAMED], floors, address)
+        links += _names(axes, first[:NAMED], np.concatenate(taken), address)
         described = "; ".join(
             f"{p.row.name}: {x.heading} {p.x.text} {p.x.interval}, {y.heading} {p.y.text} {p.y.interval}"
             + (", on the front" if p.index in scatter.front else "")
@@ -168,10 +167,10 @@ def draw(
         return svg.finish(figure, name, title, words, links)
 
 
-def legend(section: Section, of_family: dict[str, Mark]) -> list[tuple[str, str]]:
-    """The section's families, controls and real data: name, and the marker as a small SVG."""
+def legend(scatters: Sequence[Scatter], of_family: dict[str, Mark]) -> list[tuple[str, str]]:
+    """The families, controls and real data that have a point in a scatter: name, and the marker as a small SVG."""
     rows: dict[str, Row] = {}
-    for row in section.rows:
+    for row in (point.row for scatter in scatters for point in scatter.drawn):
         rows.setdefault({"reference": "real data", "control": "control"}.get(row.group, row.family), row)
     last = {"control": 1, "real data": 2}
     names = sorted(rows, key=lambda one: (last.get(one, 0), one))
@@ -263,18 +262,21 @@ def frame(axes: Axes) -> None:
         spine.set_linewidth(0.8)
 
 
-def _front(axes: Axes, scatter: Scatter) -> None:
-    """The front as a staircase: what a model must pass to stand on it."""
+def _front(axes: Axes, scatter: Scatter) -> np.ndarray:
+    """The front as a staircase: what a model must pass to stand on it; returns the boxes that it takes."""
     corners = sorted((p.x.value, p.y.value) for p in scatter.drawn if p.index in scatter.front)
     if len(corners) < 2:
-        return
+        return _NOTHING
     # Between two corners nothing is attained that is as good as both: the step goes over the worse side.
-    where: Literal["post", "pre"] = "post" if scatter.x.better == "lower" else "pre"
-    axes.step(*zip(*corners, strict=True), where=where, color=svg.MUTED, linewidth=1.2, alpha=0.55, zorder=1.8)
+    steps = corners[:1]
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        steps += [(x1, y0) if scatter.x.better == "lower" else (x0, y1), (x1, y1)]
+    axes.plot(*zip(*steps, strict=True), color=svg.MUTED, linewidth=1.2, alpha=0.55, zorder=1.8)
+    return labels.along(axes.transData.transform(steps))
 
 
-def _floors(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
-    """Real data that has no sampling time stands as a line at its value; returns where the lines are labelled."""
+def _floors(axes: Axes, points: Sequence[Point]) -> list[np.ndarray]:
+    """Real data that has no sampling time stands as a line at its value; returns the boxes of lines and labels."""
     boxes = []
     for point in points:
         low, high = axes.get_ylim()
@@ -286,7 +288,9 @@ def _floors(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
             plain(words, 40), (1, where), xycoords=("axes fraction", "data"), xytext=(-2, 3),
             textcoords="offset points", ha="right", va="bottom", color=svg.MUTED, fontsize=9, parse_math=False,
         )  # fmt: skip
-        boxes.append(text.get_window_extent())
+        left, right = axes.get_xlim()
+        line = axes.transData.transform([(left, where), (right, where)])
+        boxes += [np.array(text.get_window_extent().extents)[None], labels.along(line)]
     return boxes
 
 
@@ -308,7 +312,7 @@ def _tiny(cell: Cell, scale: str) -> float:
     return cell.value * 1e-6 if scale == "log" else -math.inf
 
 
-def _names(axes: Axes, points: Sequence[Point], taken: list[Bbox], address: Callable[[Row], str]) -> list[svg.Link]:
+def _names(axes: Axes, points: Sequence[Point], taken: np.ndarray, address: Callable[[Row], str]) -> list[svg.Link]:
     """The points' names; models choose their places first, from left to right."""
     places = axes.transData.transform([(point.x.value, point.y.value) for point in points])
     texts = names(
@@ -318,7 +322,7 @@ def _names(axes: Axes, points: Sequence[Point], taken: list[Bbox], address: Call
         [svg.INK if point.row.group == "model" else svg.MUTED for point in points],
         order=sorted(range(len(points)), key=lambda i: (points[i].row.group != "model", *places[i])),
         bars=np.array([box for point in points for box in _bars(axes, point)]),
-        taken=np.array([box.extents for box in taken]).reshape(-1, 4),
+        taken=taken,
     )
     return [
         svg.Link(artist=text, address=address(point.row), tip=f"{point.row.name}, {point.row.family}")
@@ -338,7 +342,7 @@ def names(
     """
     texts = [
         axes.text(
-            0, 0, plain(word, _LABEL_LENGTH), fontsize=9.5, parse_math=False, va="center_baseline", color=colour,
+            0, 0, plain(word, LABEL_LENGTH), fontsize=9.5, parse_math=False, va="center_baseline", color=colour,
             zorder=6,
         )
         for word, colour in zip(words, colours, strict=True)
@@ -356,7 +360,7 @@ def names(
     for text, where, box in zip(texts, places, boxes, strict=True):
         text.set_position(tuple(back.transform((box[0], (box[1] + box[3]) / 2))))
         end = np.clip(where, box[:2], box[2:])
-        if math.dist(where, end) > 13.0:
+        if math.dist(where, end) > labels.FAR:
             (from_x, from_y), (to_x, to_y) = back.transform([where, end])
             axes.plot([from_x, to_x], [from_y, to_y], color=svg.MUTED, linewidth=0.6, zorder=2.5, clip_on=False)
     return texts

@@ -1,12 +1,18 @@
 """Names beside points: each takes the place, of many around its point, that covers least.
 
 A box is (x0, y0, x1, y1) in pixels. Placed one after the other, then three times reconsidered with all the others in
-place; what does not move is paid for once.
+place; what does not move is paid for once. A label that stands far off has a leader: a line from its point to it.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+
+FAR = 13.0  # a label at this distance needs a leader
+_STEP = 3.0  # between the boxes that stand for a line
+_APART = np.array([-4.0, 0.0, 4.0, 0.0])  # two names side by side are not to be read as one
 
 
 def place(
@@ -19,7 +25,7 @@ def place(
         widths: `(n,)`, of the labels.
         order: who chooses first.
         frame: `(4,)`, what no label should leave.
-        bars, taken: `(m, 4)`, what is better not covered, and what must not be.
+        bars, taken: `(m, 4)`, what is better not covered, and what must not be; for a line, boxes `along` it.
     """
     dots = np.concatenate([points - 5.0, points + 5.0], axis=1)
     candidates = [_around(point, float(width)) for point, width in zip(points, widths, strict=True)]
@@ -34,22 +40,60 @@ def place(
         + 0.10 * np.abs((boxes[:, 1] + boxes[:, 3]) / 2 - point[1])
         for boxes, point in zip(candidates, points, strict=True)
     ]
-    chosen: dict[int, np.ndarray] = {}
+    leaders = [_leaders(boxes, point) for boxes, point in zip(candidates, points, strict=True)]
+    for index, own in enumerate(leaders):
+        fixed[index] += 20.0 * _crossed(own, np.concatenate([np.delete(dots, index, axis=0), taken]))
+    chosen: dict[int, int] = {}
     for _ in range(4):
         for index in order:
-            others = np.array([box for other, box in chosen.items() if other != index]).reshape(-1, 4)
-            costs = fixed[index] + 3.0 * _touched(candidates[index], others)
-            chosen[index] = candidates[index][int(np.argmin(costs.round(6)))]
-    return [chosen[index] for index in range(len(points))]
+            others = [other for other in chosen if other != index]
+            boxes = np.array([candidates[other][chosen[other]] for other in others]).reshape(-1, 4)
+            lines = np.concatenate([np.zeros((0, 2)), *(leaders[other][chosen[other]] for other in others)])
+            costs = (
+                fixed[index]
+                + 6.0 * _touched(candidates[index] + _APART, boxes)
+                + 3.0 * _touched(candidates[index], _dotted(lines[~np.isnan(lines).any(axis=1)]))
+                + 60.0 * _crossed(leaders[index], boxes)
+            )
+            chosen[index] = int(np.argmin(costs.round(6)))
+    return [candidates[index][chosen[index]] for index in range(len(points))]
+
+
+def along(corners: np.ndarray) -> np.ndarray:
+    """Small boxes along a line through `(n, 2)` corners, `(m, 4)`."""
+    parts = [np.zeros((0, 2))]
+    for start, end in pairwise(corners):
+        number = max(2, min(int(np.linalg.norm(end - start) / _STEP) + 2, 1000))
+        parts.append(np.linspace(start, end, number))
+    return _dotted(np.concatenate(parts))
+
+
+def _dotted(places: np.ndarray) -> np.ndarray:
+    return np.concatenate([places - 1.0, places + 1.0], axis=1)
 
 
 def _around(place: np.ndarray, width: float, height: float = 11.0) -> np.ndarray:
-    """Boxes for a label around a point, on rings from near to far, `(144, 4)`."""
-    distances = np.repeat([8.0, 12.0, 18.0, 26.0, 36.0, 48.0, 62.0, 78.0], 18)
-    angles = np.radians(np.tile(np.arange(0, 360, 20), 8))
+    """Boxes for a label around a point, on rings from near to far, `(324, 4)`."""
+    rings = [8.0, 12.0, 18.0, 26.0, 36.0, 48.0, 62.0, 78.0, 96.0]
+    distances = np.repeat(rings, 36)
+    angles = np.radians(np.tile(np.arange(0, 360, 10), len(rings)))
     x = place[0] + np.cos(angles) * (distances + width / 2)
     y = place[1] + np.sin(angles) * (distances + height / 2)
     return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
+
+
+def _leaders(boxes: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Twelve places on the leader of each box, `(len(boxes), 12, 2)`; NaN for a box that needs none."""
+    ends = np.clip(point, boxes[:, :2], boxes[:, 2:])
+    places = point + np.linspace(0.0, 1.0, 12)[:, None] * (ends - point)[:, None, :]
+    places[np.linalg.norm(ends - point, axis=1) <= FAR] = np.nan
+    return np.asarray(places)
+
+
+def _crossed(leaders: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """How many of the boxes each leader runs through."""
+    inside = (leaders[:, :, None] >= boxes[:, :2]) & (leaders[:, :, None] <= boxes[:, 2:])
+    return np.asarray(np.any(np.all(inside, axis=3), axis=1).sum(axis=1))
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

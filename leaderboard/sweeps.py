@@ -5,10 +5,13 @@ One panel over the calls of the network, one over the time; a line joins what di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leaderboard import figures, svg
+import numpy as np
+
+from leaderboard import figures, labels, svg
 from leaderboard.cells import Cell
 from leaderboard.columns import Column
 from leaderboard.table import Row, Section
@@ -96,34 +99,46 @@ def _line(row: Row) -> tuple[str, str, str]:
     return row.label.partition("[")[0], str(first.model.weights), str(first.settings.get("line", ""))
 
 
+def _short(row: Row) -> str:
+    """The row's name; one that would be cut goes without the names of its settings: `ddpm[ddim,5]`."""
+    return re.sub(r"\b\w+=", "", row.name) if len(row.name) > figures.LABEL_LENGTH else row.name
+
+
 def draw(
     sweep: Sweep, name: str, title: str, of_family: dict[str, figures.Mark], address: Callable[[Row], str]
 ) -> svg.Figure:
     """The panel; each point is a link to `address(row)`."""
     with svg.drawing():
-        figure, axes = figures.panel(WIDTH, HEIGHT, (0.135, 0.16, 0.845, 0.81))
+        figure, axes = figures.panel(WIDTH, HEIGHT, (0.135, 0.16, 0.825, 0.81))
         figures.scale(axes, "x", sweep.x, [sweep.cells(row)[0] for row in sweep.rows])
         figures.scale(axes, "y", sweep.y, [sweep.cells(row)[1] for row in sweep.rows])
         figures.frame(axes)
         links = []
+        taken = [np.zeros((0, 4))]
+        bars = [np.zeros((0, 4))]
         for line in sweep.lines:
             places = [(sweep.cells(row)[0].value, sweep.cells(row)[1].value) for row in line]
             if len(line) > 1:
                 axes.plot(*zip(*places, strict=True), color=svg.MUTED, linewidth=1, zorder=2)
+                taken.append(labels.along(axes.transData.transform(places)))
             for row, (x, y) in zip(line, places, strict=True):
                 quality = sweep.cells(row)[1]
                 style = figures.marker(row.group, row.family, of_family)
                 axes.plot([x, x], [quality.low, quality.high], color=style["markeredgecolor"], linewidth=1.1, zorder=3)
+                bars.append(labels.along(axes.transData.transform([(x, quality.low), (x, quality.high)])))
                 (point,) = axes.plot(x, y, linestyle="none", zorder=4, clip_on=False, **style)
                 links.append(svg.Link(artist=point, address=address(row), tip=row.name))
         shown = sweep.rows[:_NAMED]
         places = [(sweep.cells(row)[0].value, sweep.cells(row)[1].value) for row in shown]
-        figures.names(axes, [row.name for row in shown], places, [svg.INK] * len(shown))
-        words = "; ".join(
+        words = [_short(row) for row in shown]
+        figures.names(
+            axes, words, places, [svg.INK] * len(shown), bars=np.concatenate(bars), taken=np.concatenate(taken)
+        )
+        described = "; ".join(
             f"{row.name}: {sweep.x.heading} {sweep.cells(row)[0].text}, {sweep.y.heading} {sweep.cells(row)[1].text} "
             f"{sweep.cells(row)[1].interval}"
             for row in sweep.rows
         )
         return svg.finish(
-            figure, name, title, f"{sweep.x.title}. {sweep.y.title}: {sweep.y.direction}. {words}.", links
+            figure, name, title, f"{sweep.x.title}. {sweep.y.title}: {sweep.y.direction}. {described}.", links
         )

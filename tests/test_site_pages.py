@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from genbench import record
@@ -385,6 +387,62 @@ def test_the_front_is_a_line_through_the_models_that_nobody_beats(data):
         (expected,) = figures.fronts(section, scatter.axes)
         assert set(scatter.front) == set(expected.on)
         assert all(section.rows[index].group == "model" for index in scatter.front)
+
+
+def drawn_by(draw, plot, monkeypatch, *rest):
+    """The canvas of a figure, before it becomes a file."""
+    canvases = []
+    with monkeypatch.context() as patch:
+        patch.setattr(svg, "finish", lambda canvas, *words: canvases.append(canvas))
+        draw(plot, "name", "title", *rest)
+    return canvases[0]
+
+
+CROWD = {  # label: sampling time in ms, quality: a front of four models among others at the same places
+    "gan": (0.0095, 123), "gan[loss=saturating]": (0.0098, 51), "wgan-gp": (0.0096, 26.9), "dcgan": (0.0243, 28.1),
+    "vqvae": (0.141, 34.4), "realnvp": (0.27, 53), "pixelcnn": (0.37, 72), "nade": (0.57, 40), "vae": (0.0145, 110),
+    "ddpm[ddim-20]": (3.9, 31), "flow-matching": (8.2, 32), "ddpm": (9.7, 19.5),
+}  # fmt: skip
+
+
+def crowd():
+    found = []
+    for label, (ms, quality) in CROWD.items():
+        speed = Measurement(metric="seconds_per_image", value=ms / 1e3, low=ms / 1.02e3, high=ms / 0.98e3, n=9)
+        fid = Measurement(metric="fid", value=quality, low=quality * 0.8, high=quality * 1.3, n=9)
+        found.append(synthetic.make(label, measurements=[speed, fid]))
+    (section,) = sections(found)
+    return section
+
+
+def test_no_name_covers_another_and_no_front_runs_through_one(monkeypatch):
+    section = crowd()
+    (scatter,) = figures.trilemma(section)
+    families = figures.marks(sorted({row.family for row in section.rows}))
+    (axes,) = drawn_by(figures.draw, scatter, monkeypatch, families, lambda row: "x").axes
+    boxes = {text.get_text(): np.array(text.get_window_extent().extents) for text in axes.texts}
+    assert set(boxes) == set(CROWD)
+    (front,) = [line for line in axes.lines if line.get_alpha() == 0.55]
+    corners = axes.transData.transform(front.get_xydata())
+    assert len(corners) >= 3
+    line = np.concatenate([np.linspace(a, b, 500) for a, b in pairwise(corners)])
+    for name, (left, low, right, high) in boxes.items():
+        inside = (line[:, 0] > left) & (line[:, 0] < right) & (line[:, 1] > low + 1) & (line[:, 1] < high - 1)
+        assert not inside.any(), name
+        for other, (l2, b2, r2, t2) in boxes.items():
+            common = min(right, r2) - max(left, l2), min(high, t2) - max(low, b2)
+            assert other == name or min(common) < 2, (name, other)
+
+
+def test_the_legend_names_what_is_drawn(data):
+    section = section_of(data, "digits")
+    scatters = figures.trilemma(section)
+    assert [name for name, _ in figures.legend(scatters, data.marks)][-2:] == ["control", "real data"]
+    (models,) = [one for one in scatters if one.name == "quality-speed"]
+    names = [name for name, _ in figures.legend([models], data.marks)]
+    assert names == ["autoregressive", "diffusion", "gan", "variational", "control"]
+    left = replace(models, drawn=tuple(point for point in models.drawn if point.row.family != "gan"))
+    assert "gan" not in [name for name, _ in figures.legend([left], data.marks)]
 
 
 def test_many_points_are_drawn_in_part_and_said_to_be(data, monkeypatch):

@@ -127,9 +127,9 @@ def blocks(section: Section) -> list[Block]:
 
 
 def legend(site: Site, section: Section) -> list[tuple[str, Markup]]:
-    """The families of a dataset's rows with their markers."""
+    """The families in a dataset's scatters with their markers."""
     # markup that svg.py wrote through an XML serializer
-    return [(name, Markup(marker)) for name, marker in figures.legend(section, site.marks)]
+    return [(name, Markup(marker)) for name, marker in figures.legend(figures.trilemma(section), site.marks)]
 
 
 def panels(site: Site, section: Section) -> list[Drawn]:
