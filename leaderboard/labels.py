@@ -42,20 +42,23 @@ def place(
     ]
     leaders = [_leaders(boxes, point) for boxes, point in zip(candidates, points, strict=True)]
     for index, own in enumerate(leaders):
-        fixed[index] += 20.0 * _crossed(own, np.concatenate([np.delete(dots, index, axis=0), taken]))
+        fixed[index] += 20.0 * _crossed(own, np.delete(dots, index, axis=0)).sum(axis=1)
     chosen: dict[int, int] = {}
     for _ in range(4):
+        before = dict(chosen)
         for index in order:
             others = [other for other in chosen if other != index]
             boxes = np.array([candidates[other][chosen[other]] for other in others]).reshape(-1, 4)
-            lines = np.concatenate([np.zeros((0, 2)), *(leaders[other][chosen[other]] for other in others)])
+            lines = np.array([leaders[other][chosen[other]] for other in others]).reshape(-1, 4)
             costs = (
                 fixed[index]
                 + 6.0 * _touched(candidates[index] + _APART, boxes)
-                + 3.0 * _touched(candidates[index], _dotted(lines[~np.isnan(lines).any(axis=1)]))
-                + 60.0 * _crossed(leaders[index], boxes)
+                + 200.0 * _crossed(leaders[index], boxes).sum(axis=1)
+                + 200.0 * _crossed(lines, candidates[index]).sum(axis=0)
             )
             chosen[index] = int(np.argmin(costs.round(6)))
+        if chosen == before:
+            break
     return [candidates[index][chosen[index]] for index in range(len(points))]
 
 
@@ -73,27 +76,30 @@ def _dotted(places: np.ndarray) -> np.ndarray:
 
 
 def _around(place: np.ndarray, width: float, height: float = 11.0) -> np.ndarray:
-    """Boxes for a label around a point, on rings from near to far, `(324, 4)`."""
+    """Boxes for a label around a point, on rings from near to far, `(216, 4)`."""
     rings = [8.0, 12.0, 18.0, 26.0, 36.0, 48.0, 62.0, 78.0, 96.0]
-    distances = np.repeat(rings, 36)
-    angles = np.radians(np.tile(np.arange(0, 360, 10), len(rings)))
+    distances = np.repeat(rings, 24)
+    angles = np.radians(np.tile(np.arange(0, 360, 15), len(rings)))
     x = place[0] + np.cos(angles) * (distances + width / 2)
     y = place[1] + np.sin(angles) * (distances + height / 2)
     return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
 
 
 def _leaders(boxes: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Twelve places on the leader of each box, `(len(boxes), 12, 2)`; NaN for a box that needs none."""
+    """From the point to each box, `(len(boxes), 4)`: start and end; NaN for a box that needs none."""
     ends = np.clip(point, boxes[:, :2], boxes[:, 2:])
-    places = point + np.linspace(0.0, 1.0, 12)[:, None] * (ends - point)[:, None, :]
-    places[np.linalg.norm(ends - point, axis=1) <= FAR] = np.nan
-    return np.asarray(places)
+    lines = np.concatenate([np.broadcast_to(point, ends.shape), ends], axis=1)
+    lines[np.linalg.norm(ends - point, axis=1) <= FAR] = np.nan
+    return lines
 
 
-def _crossed(leaders: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """How many of the boxes each leader runs through."""
-    inside = (leaders[:, :, None] >= boxes[:, :2]) & (leaders[:, :, None] <= boxes[:, 2:])
-    return np.asarray(np.any(np.all(inside, axis=3), axis=1).sum(axis=1))
+def _crossed(lines: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Which lines run through which boxes, `(len(lines), len(boxes))`."""
+    starts, along = lines[:, None, :2], (lines[:, 2:] - lines[:, :2])[:, None]
+    along = np.where(along == 0, 1e-9, along)
+    ends = np.stack([(boxes[:, :2] - starts) / along, (boxes[:, 2:] - starts) / along])  # in units of the line
+    enters, leaves = ends.min(axis=0).max(axis=2), ends.max(axis=0).min(axis=2)
+    return np.asarray((enters <= leaves) & (leaves >= 0) & (enters <= 1))
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
