@@ -29,14 +29,14 @@ TOLERANCE = 1e-11
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What the distance needs of a set: the covariance where n > d, a root of it `(n - 1, d)` where n <= d."""
+    """What the distance needs of a set: the scatter where n > d, a root of the covariance `(n - 1, d)` where n <= d."""
 
     n: int
     mean: np.ndarray
     rest: np.ndarray  # what the mean lost to rounding
     ddof: int
     rows: np.ndarray | None = None
-    covariance: np.ndarray | None = None
+    scatter: np.ndarray | None = None
     thin: np.ndarray | None = None
 
     @property
@@ -47,11 +47,17 @@ class Side:
     @cached_property
     def variances(self) -> np.ndarray:
         """The covariance's diagonal, `(d,)`."""
-        if self.covariance is not None:
-            return np.diagonal(self.covariance).copy()
+        if self.scatter is not None:
+            return np.diagonal(self.scatter) / (self.n - self.ddof)
         assert self.thin is not None
         squares: np.ndarray = np.square(self.thin).sum(axis=0)
         return squares
+
+    def covariance(self) -> np.ndarray:
+        """S, in memory that is the caller's."""
+        assert self.scatter is not None
+        square: np.ndarray = self.scatter / (self.n - self.ddof)
+        return square
 
     def centred(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
         """x - mu of the chosen rows."""
@@ -66,25 +72,24 @@ class Side:
         if self.rows is not None:
             triangle: np.ndarray = np.asarray(np.linalg.qr(self.centred(), mode="r"))
             return triangle / np.sqrt(self.n - self.ddof)
-        assert self.covariance is not None
-        values, vectors = np.linalg.eigh(self.covariance)
+        values, vectors = np.linalg.eigh(self.covariance())
         kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
         root: np.ndarray = np.sqrt(values[kept])[:, None] * vectors[:, kept].T
         return root
 
     def times(self, root: np.ndarray) -> np.ndarray:
         """S root', `(d, k)`."""
-        if self.covariance is not None:
-            return np.asarray(self.covariance @ root.T)
+        if self.scatter is not None:
+            return np.asarray(self.scatter @ root.T) / (self.n - self.ddof)
         assert self.thin is not None
         return np.asarray(self.thin.T @ (self.thin @ root.T))
 
     def on(self, live: np.ndarray) -> Side:
         """The same of some of the features."""
-        square = None if self.covariance is None else self.covariance[np.ix_(live, live)]
+        scatter = None if self.scatter is None else self.scatter[np.ix_(live, live)]
         rows = None if self.rows is None else self.rows[:, live]
         thin = None if self.thin is None else self.thin[:, live]
-        return replace(self, mean=self.mean[live], rest=self.rest[live], rows=rows, covariance=square, thin=thin)
+        return replace(self, mean=self.mean[live], rest=self.rest[live], rows=rows, scatter=scatter, thin=thin)
 
 
 def side_of(values: Any, what: str, ddof: int) -> Side:
@@ -94,12 +99,12 @@ def side_of(values: Any, what: str, ddof: int) -> Side:
     if isinstance(values, Moments):
         if values.n < 2:
             raise Refused(f"{what} has moments of {values.n} rows; at least 2 are needed")
-        return Side(values.n, values.mean, values.low_mean, ddof, covariance=values.covariance(ddof))
+        return Side(values.n, values.mean, values.low_mean, ddof, scatter=values.scatter)
     rows = matrix(values, what)
     n, d = rows.shape
     if n > d:
         moments = Moments.of(rows)
-        return Side(n, moments.mean, moments.low_mean, ddof, rows=rows, covariance=moments.covariance(ddof))
+        return Side(n, moments.mean, moments.low_mean, ddof, rows=rows, scatter=moments.scatter)
     from_first = rows - rows[0]
     step = from_first.mean(axis=0)
     mean = rows[0] + step
@@ -125,7 +130,7 @@ def _is_exact(squares: np.ndarray, product: np.ndarray, factors: float, pivots: 
     as it is known from the Cholesky decomposition as well, and that one's rounding is relative to each diagonal entry.
 
     Args:
-        product: its lower triangle is read.
+        product: its lower triangle is read, and lost.
         factors: the norm of what it was multiplied from, far above its own where the two sets vary apart.
         pivots: by how much the rounding of the root's own Cholesky decomposition may move the sum.
     """
@@ -138,13 +143,14 @@ def _is_exact(squares: np.ndarray, product: np.ndarray, factors: float, pivots: 
         return True
     if factors > 0:
         return False
-    lower, failed = lapack.dpotrf(product, lower=1, clean=0)
+    variances = np.diagonal(product).copy()
+    lower, failed = lapack.dpotrf(product, lower=1, clean=0, overwrite_a=1)
     if failed:
         return False
     diagonal = np.diagonal(lower)
     apart = abs(np.log(squares).sum() - 2 * np.log(diagonal).sum())
     by_norm = 10 * apart * np.sum(0.5 / np.sqrt(squares)) / np.sum(1 / squares)
-    by_entry = 0.5 * eps * np.sum(np.diagonal(product) / diagonal)
+    by_entry = 0.5 * eps * np.sum(variances / diagonal)
     return bool(by_norm + by_entry + pivots <= tolerance)
 
 
@@ -182,8 +188,9 @@ _Found = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _Found | None:
-    # One library's threads throughout, in place where the matrix is not needed again: a copy is 2% of the whole. BLAS
-    # keeps columns together, so that a matrix in rows goes in as its transpose, lower triangles as upper ones.
+    # One library's threads throughout, and as little new memory as can be: a system that hands out pages slowly takes
+    # longer for a matrix than its decomposition does. BLAS keeps columns together, so that a matrix in rows goes in as
+    # its transpose, lower triangles as upper ones.
     from scipy.linalg import blas, eigh, lapack
 
     factors = pivots = 0.0
@@ -193,24 +200,24 @@ def _by_eigenvalues(small: Side, large: Side, tolerance: float, maps: bool) -> _
             across = blas.dgemm(1.0, large.thin.T, root, trans_a=1)
             product = blas.dsyrk(1.0, across, trans=1, lower=1)
         else:
-            assert large.covariance is not None
-            product = blas.dgemm(1.0, root, blas.dgemm(1.0, large.covariance.T, root), trans_a=1)
-            factors = float(np.linalg.norm(large.covariance) * small.variances.sum())
+            covariance = large.covariance()
+            product = blas.dgemm(1.0, root, blas.dgemm(1.0, covariance.T, root), trans_a=1)
+            factors = float(np.linalg.norm(covariance) * small.variances.sum())
     else:
-        assert small.covariance is not None
-        assert large.covariance is not None
-        root, failed = lapack.dpotrf(small.covariance.T, lower=1, clean=1)
+        root, failed = lapack.dpotrf(small.covariance().T, lower=1, clean=int(maps), overwrite_a=1)
         if failed:
             return None
-        product, _ = lapack.dsygst(large.covariance.T, root, itype=2, lower=1)
+        product, _ = lapack.dsygst(large.covariance().T, root, itype=2, lower=1, overwrite_a=1)
         moved = small.variances / np.diagonal(root) * np.sqrt(large.variances)
         pivots = float(0.5 * np.finfo(np.float64).eps * moved.sum())
     if not np.isfinite(np.diagonal(product)).all():
         return None
     driver = "evd" if maps else "evr"
-    found = eigh(product, lower=True, eigvals_only=not maps, check_finite=False, driver=driver)
+    kept = root if small.thin is None and not maps else np.empty_like(product)
+    np.copyto(kept, product)
+    found = eigh(product, lower=True, eigvals_only=not maps, overwrite_a=True, check_finite=False, driver=driver)
     squares, vectors = found if maps else (found, None)
-    if not _is_exact(squares, product, factors, pivots, tolerance):
+    if not _is_exact(squares, kept, factors, pivots, tolerance):
         return None
     s = np.sqrt(squares)
     if vectors is None:

@@ -112,6 +112,21 @@ def test_fid_of_moments_is_that_of_the_features():
     assert fid(real=Moments.of(real), fake=Moments.of(fake)) == pytest.approx(fid(real=real, fake=fake), rel=1e-13)
 
 
+@pytest.mark.parametrize("n", [40, 8], ids=["n > d", "n < d"])
+def test_what_is_given_stays_as_it_is(n):
+    """The decompositions work in place, in memory of their own."""
+    rng = np.random.default_rng(4)
+    rows = [rng.normal(size=(n, 12)), rng.normal(size=(n, 12))]
+    moments = [Moments.of(x) for x in rows]
+    given = [*rows, *(m.scatter for m in moments)]
+    before = [x.copy() for x in given]
+    first = estimate(real=rows[0], fake=rows[1]).value, fid(real=moments[0], fake=moments[1])
+    _RECENT.clear()
+    assert first == (estimate(real=rows[0], fake=rows[1]).value, fid(real=moments[0], fake=moments[1]))
+    for x, old in zip(given, before, strict=True):
+        np.testing.assert_array_equal(x, old)
+
+
 def test_fid_of_constants():
     """No variance on a side: |mu_r - mu_f|^2 + Tr of the other covariance."""
     x = np.random.default_rng(1).normal(size=(50, 3))
@@ -324,7 +339,7 @@ def test_the_influence_is_the_change_by_one_sample():
 
     def at_weights(w):
         mean = w @ fake
-        side = Side(40, mean, np.zeros(3), 0, covariance=(fake - mean).T @ ((fake - mean) * w[:, None]))
+        side = Side(40, mean, np.zeros(3), 0, scatter=40 * (fake - mean).T @ ((fake - mean) * w[:, None]))
         return distance(real, side, overlap(real, side).s)
 
     for place in (0, 7):
@@ -352,7 +367,7 @@ def test_recent_work_is_kept_by_content():
 def limit(real, shift, scale):
     """The distance of the reference as it is to N(shift, scale^2 I)."""
     d = real.shape[1]
-    law = Side(10**9, np.full(d, shift), np.zeros(d), 1, covariance=scale**2 * np.eye(d))
+    law = Side(10**9, np.full(d, shift), np.zeros(d), 1, scatter=(10**9 - 1) * scale**2 * np.eye(d))
     reference = side_of(real, "real", 1)
     return distance(reference, law, overlap(reference, law).s)
 

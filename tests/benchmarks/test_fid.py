@@ -1,6 +1,7 @@
 """What the Fréchet distance costs, beside two libraries: interleaved in one process, medians, ratios: `make bench`.
 
-The bars are printed, never asserted on a noisy machine; the values are asserted.
+The bars are for two threads of every library. They are printed, never asserted on a noisy machine; the values are
+asserted.
 """
 
 import statistics
@@ -8,6 +9,9 @@ import time
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  (its BLAS is a copy of its own, and a limit reaches only what is loaded)
+import torch
+from threadpoolctl import threadpool_limits
 
 from genbench.metrics.fid import _RECENT, fid
 from genbench.metrics.fid import estimate as fid_estimate
@@ -18,9 +22,18 @@ D = 2048
 ROUNDS = 5
 
 
+@pytest.fixture(autouse=True)
+def two_threads():
+    """The tests run on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threadpool_limits(2):
+        yield
+    torch.set_num_threads(before)
+
+
 def peers():
     metric, fid_of = pytest.importorskip("torch_fidelity.metric_fid"), pytest.importorskip("torchmetrics.image.fid")
-    torch = pytest.importorskip("torch")
 
     def torch_fidelity(real, fake):
         statistics = [{"mu": x[0], "sigma": x[1]} for x in (real, fake)]
