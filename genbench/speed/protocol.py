@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from genbench.record import Measurement, Status
-from genbench.speed.statistics import PERCENTILES, Percentile, between, enough, percentile, remarks
+from genbench.speed.statistics import LAW_FREE, PERCENTILES, Percentile, between, enough, percentile, remarks
 
 Scenario = Literal["single", "offline"]
 SCENARIOS: tuple[Scenario, ...] = ("single", "offline")
@@ -309,8 +309,9 @@ def single_number(metric: str, value: float, protocol: str = "", method: str = "
 
 def _method(what: str, series: Series, times: list[float]) -> str:
     words = [f"{what}, interval by order statistics"]
-    if len(series.parts) > 1:
-        words.append(f"{len(series.parts)} processes, an interval of a median that of Student over them if it is wider")
+    if (count := len(series.parts)) > 1:
+        law = "order statistics" if count >= LAW_FREE else "Student"
+        words.append(f"{count} processes, an interval of a median that of {law} over them if it is wider")
     if series.lost:
         words.append(f"ended early: {series.lost}")
     return "; ".join([*words, *remarks(times, series.parts if times is series.wall else ())])

@@ -131,6 +131,49 @@ def test_processes_differ_by_more_than_their_runs():
     assert between([]) is None
 
 
+def test_six_processes_need_no_law():
+    """1 - 2 / 2^6 = 97% between the fastest and the slowest of six; of nine the 2nd and the 8th."""
+    parts = [[float(k)] * 5 for k in (4, 1, 100, 3, 2, 5)]
+    assert between(parts) == (1.0, 100.0)
+    assert between([*parts, [6.0], [7.0], [8.0], []]) == (2.0, 8.0)
+
+
+PROCESSES = {
+    "normal": (lambda rng: rng.gauss(0, 0.01), 0.0),
+    "exponential": (lambda rng: rng.expovariate(100), math.log(2) / 100),
+    "one in three": (lambda rng: rng.gauss(0, 0.001) + (0.05 if rng.random() < 1 / 3 else 0.0), 0.00067),
+}
+
+
+@pytest.mark.parametrize("law", PROCESSES)
+@pytest.mark.parametrize("count", [3, 6])
+def test_the_interval_over_processes_covers(law, count):
+    """Runs of a process share its shift and hang together, r_k = 0.9 r_(k-1) + noise; the true median is the law's.
+
+    One in three: the median m has P(shift <= m) = 2/3 Phi(m / 0.001) = 1/2, so that m = 0.674 / 1000. Of 1000
+    intervals at least 95%, three standard errors less; three processes allow for a normal law and little else.
+    """
+    rng, (shift, truth) = random.Random(6), PROCESSES[law]
+
+    def process():
+        times, rest, whole = [], rng.gauss(0, 0.002), shift(rng)
+        for _ in range(21):
+            times.append(math.exp(whole + rest))
+            rest = 0.9 * rest + rng.gauss(0, 0.002 * math.sqrt(1 - 0.9**2))
+        return times
+
+    hits = pooled = 0
+    for _ in range(1000):
+        parts = [process() for _ in range(count)]
+        low, high = between(parts)
+        runs = median([t for part in parts for t in part])
+        hits += low <= math.exp(truth) <= high
+        pooled += runs.low <= math.exp(truth) <= runs.high
+    least = 0.95 if count == 6 or law == "normal" else 0.92
+    assert hits / 1000 >= least - 3 * math.sqrt(0.05 * 0.95 / 1000)
+    assert pooled / 1000 < 0.85, "the runs alone tell less than what is asked"
+
+
 def test_what_differs_between_processes_is_no_drift():
     rng = random.Random(5)
     parts = [[slow * rng.gauss(1, 0.03) for _ in range(50)] for slow in (1.0, 1.04, 1.08)]
