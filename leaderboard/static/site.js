@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const PAGE = 100; // so many rows are laid out at first; the others are one press away
+  const PAGE = 50; // so many rows are laid out at first; the others are one press away
 
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -39,10 +39,19 @@
       } else {
         this.table.classList.add("ready");
       }
+      this.prepare(this.bodies.flatMap((_, place) => this.keys.map((_, index) => [index, place])));
+    }
+
+    // What sorting reads of ten thousand rows is read before anybody presses, while nothing else is to be done.
+    prepare(left) {
+      globalThis.requestIdleCallback?.((idle) => {
+        do this.numbers(...left.shift()); while (left.length > 0 && idle.timeRemaining() > 10);
+        if (left.length > 0) this.prepare(left);
+      });
     }
 
     fresh() {
-      return { sort: null, down: false, find: "", family: null, hardware: null, trust: null, columns: null, all: false };
+      return { sort: null, down: false, find: "", family: null, hardware: null, trust: null, axis: null, columns: null, all: false };
     }
 
     // ---------------------------------------------------------------------------------------------- sorting
@@ -73,9 +82,17 @@
           const text = row.cells[index].getAttribute("data-v");
           return text === null ? NaN : Number(text);
         };
-        this.values.set(name, Float64Array.from(rows, read));
+        this.values.set(name, index > 0 ? Float64Array.from(rows, read) : this.ranks(rows));
       }
       return this.values.get(name);
+    }
+
+    // The places of the models' names among each other.
+    ranks(rows) {
+      const compare = new Intl.Collator("en", { numeric: true }).compare;
+      const names = rows.map((row) => row.cells[0].firstElementChild.textContent);
+      const places = new Map([...new Set(names)].sort(compare).map((name, place) => [name, place]));
+      return Float64Array.from(names, (name) => places.get(name));
     }
 
     // Rows move inside their group only; a missing number is last whichever way the others stand.
@@ -84,11 +101,6 @@
       const index = this.keys.indexOf(this.state.sort);
       if (index < 0) return order;
       const sign = this.state.down ? -1 : 1;
-      if (index === 0) {
-        const compare = new Intl.Collator("en", { numeric: true }).compare;
-        const names = this.bodies[place].rows.map((row) => row.cells[0].firstElementChild.textContent);
-        return order.sort((a, b) => sign * compare(names[a], names[b]) || a - b);
-      }
       const values = this.numbers(index, place);
       return order.sort((a, b) => {
         const missing = Number(Number.isNaN(values[a])) - Number(Number.isNaN(values[b]));
@@ -154,10 +166,17 @@
       return this.keys.filter((_, i) => !this.heads[i].classList.contains("d"));
     }
 
+    // An axis stands for all of its columns, the further ones too; else single columns are chosen, or the usual ones.
+    visible() {
+      const { axis, columns } = this.state;
+      if (axis === null) return new Set(columns ?? this.usualColumns());
+      return new Set(this.keys.filter((_, i) => i === 0 || axis.includes(this.heads[i].dataset.axis)));
+    }
+
     hide() {
-      const chosen = this.state.columns, visible = new Set(chosen ?? this.usualColumns());
-      this.table.classList.toggle("chosen", chosen !== null);
-      const hidden = chosen === null ? [] : this.keys.map((key, i) => (i > 0 && !visible.has(key) ? i + 1 : 0)).filter(Boolean);
+      const chosen = this.state.axis !== null || this.state.columns !== null, visible = this.visible();
+      this.table.classList.toggle("chosen", chosen);
+      const hidden = !chosen ? [] : this.keys.map((key, i) => (i > 0 && !visible.has(key) ? i + 1 : 0)).filter(Boolean);
       const rules = hidden.flatMap((n) => [`#table tbody td:nth-child(${n})`, `#table thead tr:last-child > :nth-child(${n})`]);
       if (!this.sheet && rules.length) {
         this.sheet = new CSSStyleSheet();
@@ -199,20 +218,15 @@
       });
       const text = (i) => this.heads[i].querySelector("button").textContent + this.protocol(i);
       const columns = [...ofAxis].map(([axis, found]) => field(axis, "columns", found.map((i) => [this.keys[i], text(i)])));
-      this.axisBoxes = [...ofAxis].map(([axis, found]) => {
-        const input = make("input", { type: "checkbox", value: axis, change: () => this.chooseAxis(found, input.checked) });
-        return { input, found };
-      });
-      const axes = make("fieldset", {}, make("legend", {}, "Axis"),
-        ...this.axisBoxes.map(({ input }) => make("label", {}, input, input.value)));
+      filters.push(field("Axis, all its columns and no others", "axis", [...ofAxis.keys()].map((axis) => [axis, axis])));
       this.find = make("input", { type: "search", input: () => { this.state.find = this.find.value.trim(); this.changed(); } });
       this.count = make("output", { "aria-live": "polite" });
       this.more = make("button", { type: "button", click: () => { this.state.all = true; this.changed(); } });
       this.reset = make("button", { type: "button", click: () => { this.state = this.fresh(); this.apply(); this.write(); } }, "Reset");
       const group = make("div", { class: "tools", role: "group", "aria-label": "View of the table" },
         make("label", {}, "Model", this.find),
-        ...(filters.length ? [make("details", {}, make("summary", {}, "Filter"), ...filters)] : []),
-        make("details", {}, make("summary", {}, "Columns"), axes, ...columns),
+        make("details", {}, make("summary", {}, "Filter"), ...filters),
+        make("details", {}, make("summary", {}, "Columns"), ...columns),
         this.reset, this.count, this.more);
       this.table.closest(".scroll").before(group);
     }
@@ -228,20 +242,11 @@
       if (group === "columns") {
         const usual = this.usualColumns().slice(1);
         this.state.columns = chosen.length === usual.length && usual.every((key) => chosen.includes(key)) ? null : chosen;
+        this.state.axis = null;
       } else {
         this.state[group] = chosen.length === 0 ? null : chosen;
+        if (group === "axis") this.state.columns = null;
       }
-      this.changed();
-    }
-
-    chooseAxis(found, checked) {
-      const visible = new Set(this.state.columns ?? this.usualColumns());
-      const usual = new Set(this.usualColumns());
-      const main = found.filter((i) => usual.has(this.keys[i]));
-      for (const i of found) visible.delete(this.keys[i]);
-      if (checked) for (const i of main.length ? main : found) visible.add(this.keys[i]);
-      const chosen = this.keys.slice(1).filter((key) => visible.has(key));
-      this.state.columns = chosen.length === usual.size - 1 && chosen.every((key) => usual.has(key)) ? null : chosen;
       this.changed();
     }
 
@@ -253,14 +258,9 @@
     }
 
     marks() {
-      const visible = new Set(this.state.columns ?? this.usualColumns());
+      const visible = this.visible();
       for (const { input, group } of this.boxes) {
         input.checked = group === "columns" ? visible.has(input.value) : (this.state[group]?.includes(input.value) ?? false);
-      }
-      for (const { input, found } of this.axisBoxes) {
-        const count = found.filter((i) => visible.has(this.keys[i])).length;
-        input.checked = count > 0;
-        input.indeterminate = count > 0 && count < found.length;
       }
       if (this.find.value.trim() !== this.state.find) this.find.value = this.state.find;
     }
@@ -277,7 +277,7 @@
       const words = new URLSearchParams(), { sort, down, find, columns, all } = this.state;
       if (sort !== null) words.set("sort", `${sort}:${down ? "descending" : "ascending"}`);
       if (find) words.set("find", find);
-      for (const group of ["family", "hardware", "trust"]) {
+      for (const group of ["family", "hardware", "trust", "axis"]) {
         for (const value of this.state[group] ?? []) words.append(group, value);
       }
       if (columns !== null) words.set("columns", columns.join(","));
@@ -304,7 +304,9 @@
         for (const group of ["family", "hardware", "trust"]) {
           if (words.has(group)) this.state[group] = words.getAll(group);
         }
-        if (words.has("columns")) this.state.columns = words.get("columns").split(",").filter(known);
+        const axes = words.getAll("axis").filter((axis) => this.heads.some((head) => head.dataset.axis === axis));
+        if (axes.length > 0) this.state.axis = axes;
+        else if (words.has("columns")) this.state.columns = words.get("columns").split(",").filter(known);
         this.state.all = words.get("rows") === "all";
       }
       this.apply();

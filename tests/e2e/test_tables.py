@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,15 +122,70 @@ def test_columns_are_chosen(browser: Any, digits: str) -> None:
     assert set(widths) == {len(after)}, "every line of the table is as wide as the others"
 
 
-def test_an_axis_is_one_press(browser: Any, digits: str) -> None:
-    box = (
-        "[...document.querySelectorAll('.tools label')].find(l => l.textContent === 'Diversity').querySelector('input')"
-    )
-    browser.execute_script(f"{box}.click()")
-    assert "recall" not in browser.execute_script(COLUMNS)
-    browser.execute_script(f"{box}.click()")
-    assert "recall" in browser.execute_script(COLUMNS)
+def test_an_axis_shows_all_its_columns_and_no_others(browser: Any, digits: str) -> None:
+    before = browser.execute_script(COLUMNS)
+    assert "kid" not in before
+    assert browser.execute_script(CHECK, "Quality") is True
+    quality = browser.execute_script(COLUMNS)
+    assert set(quality) >= {"model", "fid", "kid", "precision"}
+    assert "recall" not in quality
+    assert view(browser) == {"axis": ["Quality"]}
+    browser.execute_script(CHECK, "Diversity")
+    assert set(browser.execute_script(COLUMNS)) >= {"fid", "kid", "recall"}
+    assert view(browser) == {"axis": ["Quality", "Diversity"]}
+    address = browser.current_url
+    show(browser, address)
+    assert set(browser.execute_script(COLUMNS)) >= {"fid", "kid", "recall"}
+    browser.execute_script(CHECK, "KID")
+    assert "axis" not in view(browser), "single columns take the place of an axis"
+    assert "kid" not in browser.execute_script(COLUMNS)
+    browser.execute_script(CHECK, "Speed")
+    assert view(browser) == {"axis": ["Speed"]}
+    assert browser.execute_script(CHECK, "Speed") is False
+    assert browser.execute_script(COLUMNS) == before
     assert view(browser) == {}
+
+
+@pytest.fixture
+def long(browser: Any, site: Path, tmp_path: Path) -> Path:
+    """The page with each model's row twenty times; the numbers differ."""
+    for name in ("style.css", "site.js"):
+        shutil.copy(site / name, tmp_path)
+    text = (site / "datasets" / "digits.html").read_text(encoding="utf-8")
+    head, models, rest = re.split(r'(<tbody class="model">.*?</tbody>)', text, maxsplit=1, flags=re.DOTALL)
+    rows = re.findall(r"<tr id=.*?</tr>", models, flags=re.DOTALL)
+    many = [
+        re.sub(r'data-v="([0-9.]+)"', lambda match, copy=copy: f'data-v="{float(match[1]) + copy}"', row).replace(
+            ' id="', f' id="copy{copy}-'
+        )
+        for copy in range(20)
+        for row in rows
+    ]
+    (tmp_path / "datasets").mkdir()
+    page = tmp_path / "datasets" / "long.html"
+    title = models[: models.index("<tr id=")]
+    page.write_text(f"{head}{title}{''.join(many)}</tbody>{rest}", encoding="utf-8")
+    return page
+
+
+def test_of_a_long_table_the_first_rows_are_shown_in_whatever_order(browser: Any, long: Path) -> None:
+    show(browser, long)
+    output = "return document.querySelector('.tools output').textContent"
+    assert len(browser.execute_script("return [...document.querySelectorAll('#table tbody.model tr')]")) < 60
+    assert browser.execute_script(output) == "50 of 123 rows"
+    browser.execute_script(PRESS, "recall")
+    assert browser.execute_script(VALUES, "recall", "model")[0] > 19, (
+        "the best of all rows, not of those that stood there"
+    )
+    browser.execute_script(PRESS, "recall")
+    assert browser.execute_script(VALUES, "recall", "model")[0] < 1
+    (more,) = [b for b in browser.find_elements("css selector", ".tools button") if b.text.startswith("Show all")]
+    more.click()
+    found = browser.execute_script(VALUES, "recall", "model")
+    assert len(found) == 120
+    assert found == sorted(found)
+    assert browser.execute_script(output) == ""
+    assert browser.get_log("browser") == []
 
 
 def test_a_view_can_be_kept_and_sent(browser: Any, digits: str) -> None:
