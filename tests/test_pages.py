@@ -26,7 +26,7 @@ from leaderboard import curves, history, sweeps
 from leaderboard.build import STATIC
 from leaderboard.feed import Entry, atom
 from leaderboard.load import Collection, Invalid, collect
-from leaderboard.pages import NAVIGATION, PAGES, metrics
+from leaderboard.pages import NAVIGATION, PAGES, metrics, run
 from leaderboard.site import Site
 from leaderboard.standings import standings
 from leaderboard.typography import plain
@@ -258,6 +258,42 @@ def test_a_curve_keeps_its_spikes_and_chooses_its_scale() -> None:
     assert steep is not None
     assert "log scale" in steep.words
     assert f" {(curves.TOP + curves.BOTTOM) / 2:.1f}L" in steep.path  # ten is halfway from one to a hundred
+
+
+def test_curves_are_files_of_their_own() -> None:
+    """The SVG is well formed, whatever a curve is called; the PDF's table points to its objects."""
+    found = [
+        curves.drawing(name, Curve(steps=[0, 500, 1000], values=values))
+        for name, values in (("loss", [3.0, 1.0, 0.8]), ("<b>) Tj \u6a21 \\", [-0.5, 2.0, 1.0]))
+    ]
+    drawn = [one for one in found if one is not None]
+    root = ElementTree.fromstring(curves.as_svg(drawn, "Training & <more>"))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in texts if text not in ("0", "step 1\u202f000")] == [
+        "loss", "3.00", "0.800", "<b>) Tj \u6a21 \\", "2.00", "\u22120.500",
+    ]  # fmt: skip
+    assert root.get("height") == str(2 * (curves.TITLE + curves.HEIGHT))
+    assert [element.get("d") for element in root.iter() if element.get("stroke-width")] == [one.path for one in drawn]
+    data = curves.as_pdf(drawn, "Training (of)")
+    table = data[int(data.split(b"startxref\n")[1].split()[0]) :]
+    starts = [int(line[:10]) for line in table.splitlines() if line.endswith(b" n ")]
+    assert len(starts) == 8
+    for number, start in enumerate(starts, start=1):
+        assert data[start:].startswith(f"{number} 0 obj\n".encode())
+    streams = re.findall(rb"/Length (\d+) >>\nstream\n(.*?)\nendstream", data, re.DOTALL)
+    assert [int(length) for length, _ in streams] == [len(stream) for _, stream in streams]
+    assert rb"(<b>\) Tj ? \\) Tj" in streams[1][1]
+    assert b"(-0.500) Tj" in streams[1][1]
+    assert rb"/Title (Training \(of\))" in data
+
+
+def test_a_run_s_curves_can_be_taken_away(records: Collection) -> None:
+    site, kept = site_of(records)
+    page = next(page for page in run.pages(site) if "Download the curves" in page.html)
+    addresses = re.findall(r'href="\.\./(figures/run-[^"]+)" download', page.html)
+    assert [address[-3:] for address in addresses] == ["svg", "pdf"]
+    assert kept[addresses[0]].startswith(b"<svg ")
+    assert kept[addresses[1]].startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(

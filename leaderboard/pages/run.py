@@ -50,12 +50,24 @@ def pages(site: Site) -> Iterator[Page]:
             without=[(name, shown) for name, shown in pictures if isinstance(shown, str)],
             neighbours=NEIGHBOURS in one.assets,
             curves=drawn,
+            curve_files=_kept(site, one, drawn),
             more_curves=len(one.curves) - len(drawn),
             frame=curves,
             numbers=_numbers(one),
             measured=MEASURED,
             facts=_facts(one),
         )
+
+
+def _kept(site: Site, one: Record, drawn: list[curves.Drawing]) -> list[tuple[str, str]]:
+    """Kind and address of the files of a run's curves, which then are part of the site."""
+    if not drawn:
+        return []
+    title = plain(f"Training of {one.model.label} on {one.dataset.label}, {one.key}", 300)
+    files = {"svg": curves.as_svg(drawn, title).encode(), "pdf": curves.as_pdf(drawn, title)}
+    for kind, data in files.items():
+        site.keep(f"figures/run-{one.key}.{kind}", data)
+    return [(kind, f"figures/run-{one.key}.{kind}") for kind in files]
 
 
 def _numbers(one: Record) -> list[Number]:
