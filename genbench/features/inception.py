@@ -46,7 +46,8 @@ CLASSES = 1008
 WIDTHS = {"64": 64, "192": 192, "768": 768, "2048": 2048, "spatial": 7 * 17 * 17, "logits": CLASSES}  # along the way
 EPSILON = 1e-3
 Precision = Literal["float32", "bf16"]
-_AT_ONCE = 4  # images in the network together: their largest map, 22 MB, is memory that is used again
+# Images in the network together: their largest map, 22 MB, is memory that is used again.
+_AT_ONCE = {torch.float32: 4, torch.bfloat16: 8}
 
 # A convolution: output channels, kernel height and width. A block: branch -> its convolutions.
 _STEM = {
@@ -355,5 +356,5 @@ class Inception(Extractor):
     def outputs(self, prepared: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
         if not len(prepared):
             return {tap: np.empty((0, WIDTHS[tap]), np.float32) for tap in taps}
-        parts = [self.network(part, taps) for part in prepared.split(_AT_ONCE)]
+        parts = [self.network(part, taps) for part in prepared.split(_AT_ONCE[self.network.dtype])]
         return {tap: torch.cat([part[tap] for part in parts]).cpu().numpy() for tap in taps}
