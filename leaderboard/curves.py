@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from markupsafe import Markup
+
 from genbench.record import Curve
 from leaderboard import svg
 from leaderboard.typography import count, fixed, plain
@@ -34,8 +36,9 @@ class Drawing:
     words: str
 
     @property
-    def path(self) -> str:
-        return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in self.line)
+    def path(self) -> Markup:
+        """Markup, which a page does not cut short as it does a foreign text."""
+        return Markup("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in self.line))
 
     @property
     def texts(self) -> list[tuple[float, float, str, str]]:

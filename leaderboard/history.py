@@ -183,7 +183,7 @@ def draw(
         figures.scale(axes, "y", chart.column, [one for line in chart.lines for one in line.cells])
         figures.frame(axes)
         axes.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))
-        axes.set_xticks([start, stop], [_day(start), _day(stop)])
+        axes.set_xticks([start, stop], _ends(start, stop))
         first, last = axes.get_xticklabels()
         first.set_horizontalalignment("left")
         last.set_horizontalalignment("right")
@@ -211,8 +211,11 @@ def draw(
         return svg.finish(figure, name, title, f"{chart.column.title}: {chart.column.direction}. {words}.", links)
 
 
-def _day(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+def _ends(start: float, stop: float) -> list[str]:
+    """Two times as days, or with the minute where they are of one day."""
+    first, last = (datetime.fromtimestamp(seconds, UTC) for seconds in (start, stop))
+    form = "%Y-%m-%d %H:%M" if first.date() == last.date() else "%Y-%m-%d"
+    return [f"{first:{form}}", f"{last:{form}}"]
 
 
 def _seconds(one: Record) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import random
 import re
 import time
@@ -287,6 +288,17 @@ def test_curves_are_files_of_their_own() -> None:
     assert rb"/Title (Training \(of\))" in data
 
 
+def test_a_page_shows_the_whole_of_a_long_curve() -> None:
+    """A path is no foreign text: it is not cut where that is."""
+    curve = Curve(steps=list(range(240)), values=[math.sin(step) for step in range(240)])
+    one = msgspec.structs.replace(make("ddpm"), curves={"loss": curve})
+    page = pages_of(collection([one]), "run")[f"runs/{one.key}.html"]
+    drawn = curves.drawing("loss", curve)
+    assert drawn is not None
+    assert len(drawn.path) > 2500
+    assert f'd="{drawn.path}"' in page
+
+
 def test_a_run_s_curves_can_be_taken_away(records: Collection) -> None:
     site, kept = site_of(records)
     page = next(page for page in run.pages(site) if "Download the curves" in page.html)
@@ -491,6 +503,16 @@ def test_speeds_have_a_chart_for_each_class_of_hardware() -> None:
     assert "vae: from 19.000 to 17.000" in drawn.svg
     new = history.changes(site.sections, known)[0]
     assert [value.before for value in new.values if value.column.metric == "fid"] == ["19.000"]
+
+
+def test_the_ends_of_a_day_are_told_apart() -> None:
+    early = timed("vae", 1, 1.0)
+    late = msgspec.structs.replace(timed("gan", 1, 2.0), created="2026-03-01T09:30:00Z")
+    site, _ = site_of(collection([early, late]))
+    chart = history.charts(history.changes(site.sections, [early, late]))[0]
+    drawn = history.draw(chart, "name", "title", site.marks, lambda line: "x").svg
+    assert ">2026-03-01 00:00<" in drawn
+    assert ">2026-03-01 09:30<" in drawn
 
 
 def test_records_of_one_moment_make_no_chart() -> None:
