@@ -356,5 +356,17 @@ class Inception(Extractor):
     def outputs(self, prepared: Tensor, taps: Sequence[str]) -> dict[str, np.ndarray]:
         if not len(prepared):
             return {tap: np.empty((0, WIDTHS[tap]), np.float32) for tap in taps}
-        parts = [self.network(part, taps) for part in prepared.split(_AT_ONCE[self.network.dtype])]
-        return {tap: torch.cat([part[tap] for part in parts]).cpu().numpy() for tap in taps}
+        parts = [self.network(part, taps) for part in _parts(prepared, self.network.dtype)]
+        return {tap: torch.cat([part[tap] for part in parts])[: len(prepared)].cpu().numpy() for tap in taps}
+
+
+def _parts(prepared: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    """What the network is given at once; a last image that is alone goes in twice in bfloat16.
+
+    On more than one thread oneDNN lays weights out otherwise for one image: laid out for more, one takes seven times as
+    long, and laid out for one, every image ever after up to five times.
+    """
+    parts = list(prepared.split(_AT_ONCE[dtype]))
+    if dtype == torch.bfloat16 and len(parts[-1]) == 1:
+        parts[-1] = parts[-1].expand(2, -1, -1, -1)
+    return parts

@@ -100,6 +100,22 @@ def test_bf16_is_near_and_has_its_own_name(weights, x, everything):
     assert len({half.identity, full.identity, Inception(SPEC, weights=weights, preprocess="clean").identity}) == 3
 
 
+@pytest.mark.parametrize("n", [1, 9])
+def test_bf16_never_runs_an_image_alone(weights, x, n, monkeypatch):
+    """The weights are laid out for the first part that is run, and a layout for one image is slow for all others."""
+    half = Inception(SPEC, weights=weights, precision="bf16", tap="64")
+    run_of, sizes = Network.__call__, []
+    monkeypatch.setattr(
+        Network, "__call__", lambda self, part, taps: sizes.append(len(part)) or run_of(self, part, taps)
+    )
+    found = half.features(x[[0] * (n - 1) + [1]])
+    assert sizes == ([2] if n == 1 else [8, 2])
+    assert len(found) == n
+    monkeypatch.undo()
+    whole = half.features(x)
+    np.testing.assert_allclose(found[-1], whole[1], rtol=0, atol=1e-2 * np.abs(whole).max())
+
+
 def test_grey_images_of_few_levels_are_the_same_pictures(weights):
     """A black-and-white image is the same picture with 2 levels and one channel, and with 256 and three."""
     drawn = torch.randint(0, 2, (1, 1, 12, 12), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
