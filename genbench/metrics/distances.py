@@ -30,6 +30,7 @@ PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32", "float64")  # of a p
 TILE = 1024  # rows of a tile of the matrix of pairs: 4 MB in float32
 _KEPT = 256 * 2**20  # bytes of centred rows that are kept; above it they are centred again for each tile
 _CHUNK = 2**16  # entries of the differences that `exact` holds at a time
+_STRIP = 2**17  # entries of the rows that are prepared at a time
 _UNDERFLOW = 1e-36  # of a product of two numbers up to 1, in float32 or bfloat16
 _COARSE = 1 / 255  # u / (1 - u) with u = 2^-8, the unit roundoff of bfloat16
 _RESIDUAL = 0.0016  # r: about what |e| / |x| is for rows of many values
@@ -62,14 +63,27 @@ def rows_of(values: Any, what: str, rows: int = 1) -> np.ndarray:
 
 def first_equal(x: np.ndarray) -> np.ndarray:
     """The first row that is equal to each, int64 `(n,)`."""
+    words = np.uint32 if x.itemsize == 4 else np.uint64
+    sums = np.concatenate(
+        [(x[part] + 0.0).view(words).sum(axis=1, dtype=np.uint64) for part in strips(len(x), x.shape[1])]  # -0 is 0
+    )
+    _, kind, counts = np.unique(sums, return_inverse=True, return_counts=True)
+    first = np.arange(len(x))
     seen: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(row + 0.0, digest_size=16).digest() for row in x)  # -0 is 0
-    return np.array([seen.setdefault(digest, row) for row, digest in enumerate(digests)])
+    for row in np.flatnonzero(counts[kind] > 1).tolist():
+        first[row] = seen.setdefault(hashlib.blake2b(x[row] + 0.0, digest_size=16).digest(), row)
+    return first
 
 
 def slices(n: int) -> list[slice]:
     """The tiles' rows."""
     return [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
+
+
+def strips(n: int, d: int) -> list[slice]:
+    """The same rows, so few at a time that caches hold them."""
+    step = max(1, _STRIP // d)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 @cache
@@ -110,7 +124,7 @@ class Points:
         """Some of the points."""
         return Points(self.x[rows], self.centre, self.scale, self.unit)
 
-    def centred(self, part: slice) -> np.ndarray:
+    def centred(self, part: slice | np.ndarray) -> np.ndarray:
         """Float64, about the centre, on the scale."""
         moved: np.ndarray = self.x[part].astype(np.float64)
         moved -= self.centre
@@ -120,13 +134,13 @@ class Points:
     @cached_property
     def squares(self) -> np.ndarray:
         """The squared norms, float64 `(n,)`."""
-        return np.concatenate([_squared(self.centred(part)) for part in slices(len(self))])
+        return np.concatenate([_squared(self.centred(part)) for part in strips(*self.x.shape)])
 
     @cached_property
     def _residuals(self) -> np.ndarray:
         """2 s of each row (see the module)."""
         shares = []
-        for part in slices(len(self)):
+        for part in strips(*self.x.shape):
             values = self.centred(part)
             rounded = _bfloat16(values).double().numpy()
             largest = np.maximum(self.squares[part], _squared(rounded))
@@ -151,11 +165,12 @@ class Points:
     def tile(self, part: slice, precision: Precision = "float32") -> Tile:
         key = (part.start, part.stop, precision)
         if key not in self._tiles:
-            values, low = self.centred(part), self.squares[part] - self.slack(precision)[part]
-            if precision == "bfloat16":
-                made = Tile(_bfloat16(values), low.astype(np.float32))
-            else:
-                made = Tile(values.astype(precision), low.astype(precision))
+            low = self.squares[part] - self.slack(precision)[part]
+            values = np.empty((len(low), self.x.shape[1]), dtype="float64" if precision == "float64" else "float32")
+            for strip in strips(*values.shape):
+                values[strip] = self.centred(slice(part.start + strip.start, part.start + strip.stop))
+            low = low.astype(values.dtype)
+            made = Tile(_bfloat16(values) if precision == "bfloat16" else values, low)
             if self.x.size * made.values.itemsize > _KEPT or precision == "float64":
                 return made
             self._tiles[key] = made
@@ -170,7 +185,7 @@ def _squared(values: np.ndarray) -> np.ndarray:
 def _bfloat16(values: np.ndarray) -> Any:
     import torch
 
-    return torch.from_numpy(values).to(torch.bfloat16)
+    return torch.from_numpy(values.astype(np.float32, copy=False)).to(torch.bfloat16)
 
 
 def together(*arrays: np.ndarray) -> list[Points]:
@@ -237,11 +252,13 @@ def exact(a: Points, i: np.ndarray, b: Points, j: np.ndarray) -> np.ndarray:
     away = float(np.linalg.norm(b.centre)) * b.scale
     gamma = (a.x.shape[1] + 16) * float(np.finfo(np.float64).eps) / 2
     starts = np.flatnonzero(np.diff(i, prepend=-1))
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(i)], strict=True):
-        row, columns = int(i[start]), j[start:stop]
-        moved = a.centred(slice(row, row + 1))[0]
-        products = (b.x[columns].astype(np.float64) @ moved - b.centre @ moved) * b.scale
-        found[start:stop] = a.squares[row] + b.squares[columns] - 2 * products
+    stops = np.append(starts[1:], len(i))
+    for some in strips(len(starts), a.x.shape[1]):
+        moved = a.centred(i[starts[some]])
+        offsets = moved @ b.centre
+        for row, offset, start, stop in zip(moved, offsets, starts[some], stops[some], strict=True):
+            np.subtract(b.x[j[start:stop]].astype(np.float64) @ row, offset, out=found[start:stop])
+    found = a.squares[i] + b.squares[j] - 2 * b.scale * found
     reach = np.sqrt(b.squares[j])
     lost = gamma * (a.squares[i] + b.squares[j] + 2 * np.sqrt(a.squares[i]) * (reach + 2 * away))
     rough = np.flatnonzero(~(lost <= _CLOSE * found))

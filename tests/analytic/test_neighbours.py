@@ -195,6 +195,12 @@ def test_many_ties_need_no_exact_distances(monkeypatch):
     assert sum(pairs) < 0.07 * 1200 * 1200
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_rows_are_found_and_rows_with_the_same_values_elsewhere_are_not(dtype):
+    x = np.array([[1, 2, 0], [2, 1, 0], [1, 2, -0.0], [5, 5, 5], [2, 1, -0.0], [0, 1, 2]], dtype=dtype)
+    assert distances.first_equal(x).tolist() == [0, 1, 0, 3, 1, 5]
+
+
 def test_copies_in_masses_are_settled_once_a_kind(monkeypatch):
     """Clusters that float64 products cannot see into, each row hundreds of times: still exact."""
     rng = np.random.default_rng(15)
