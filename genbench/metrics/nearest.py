@@ -17,7 +17,6 @@ from genbench.metrics.distances import (
     first_precision,
     lower_bounds,
     slices,
-    upper_bounds,
 )
 
 _SPARE = 8  # candidates beyond K, so that bounds seldom leave open which are the K nearest
@@ -99,15 +98,16 @@ def _between(a: Points, b: Points, kept: int, precision: Precision, itself: np.n
     return best
 
 
-def _settled(
-    a: Points, b: Points, best: _Best, kept: int, precision: Precision, others: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Squared distances and indices of the K nearest from candidates, and which rows' candidates do not suffice."""
+def _settled(a: Points, b: Points, best: _Best, kept: int, others: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Squared distances and indices of the K nearest from candidates, and which rows' candidates do not suffice.
+
+    The K with the smallest bounds are made exact first: they say which of the others may be nearer.
+    """
     index, low = best.index, best.low
-    high = upper_bounds(low, a, np.arange(len(a))[:, None], b, index, precision)
-    ceiling = np.partition(high, kept - 1, axis=1)[:, kept - 1, None]
-    i, c = np.nonzero(low <= ceiling)
     values = low.copy()
+    values[:, :kept] = exact(a, np.repeat(np.arange(len(a)), kept), b, index[:, :kept].ravel()).reshape(-1, kept)
+    i, c = np.nonzero(low[:, kept:] <= values[:, :kept].max(axis=1)[:, None])
+    c += kept
     values[i, c] = exact(a, i, b, index[i, c])
     order = np.lexsort((index, values), axis=1)[:, :kept]
     values, index = np.take_along_axis(values, order, axis=1), np.take_along_axis(index, order, axis=1)
@@ -121,7 +121,7 @@ def _nearest(a: Points, b: Points, kept: int, itself: np.ndarray | None) -> tupl
     spare = _spare(kept, precision, others)
     among = itself is not None and len(a) == len(b)
     best = _among(a, spare, precision) if among else _between(a, b, spare, precision, itself)
-    values, index, left = _settled(a, b, best, kept, precision, others)
+    values, index, left = _settled(a, b, best, kept, others)
     for finer in PRECISIONS[PRECISIONS.index(precision) + 1 :]:
         open_ = np.flatnonzero(left)
         left[:] = False
@@ -129,7 +129,7 @@ def _nearest(a: Points, b: Points, kept: int, itself: np.ndarray | None) -> tupl
             rows = open_[part]
             some, own = a.take(rows), None if itself is None else itself[rows]
             best = _between(some, b, _spare(kept, finer, others), finer, own)
-            values[rows], index[rows], left[rows] = _settled(some, b, best, kept, finer, others)
+            values[rows], index[rows], left[rows] = _settled(some, b, best, kept, others)
     for row in np.flatnonzero(left).tolist():  # not even a float64 product can tell
         squared = exact(a, np.full(len(b), row), b, np.arange(len(b)))
         if itself is not None:
