@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from genbench.errors import Undefined
-from genbench.metrics.distances import first_equal, slices
+from genbench.metrics.distances import first_equal, strips
 from genbench.metrics.memory import nearest_rows
 
 FLOOR = 1e-3
@@ -28,17 +28,21 @@ _ENOUGH = 1e-6  # of the mean log-likelihood per dimension, the gain that ends t
 
 def standardised(train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Mean 0 and variance 1 over the training features; directions in which these do not vary are left out."""
-    peak = max(float(np.abs(x).max()) for x in (train, *others)) or 1.0
-    mean, std = (train / peak).mean(axis=0, dtype=np.float64), (train / peak).std(axis=0, dtype=np.float64)
+    peak = max(float(np.abs([x.max(), x.min()]).max()) for x in (train, *others)) or 1.0
+    scaled = train / peak
+    mean, std = scaled.mean(axis=0, dtype=np.float64), scaled.std(axis=0, dtype=np.float64)
     varies = std > 1e-12
     if not varies.any():
         raise Undefined("the training features are all equal, so that they cannot be standardised")
-    mean, std = mean[varies], std[varies]
+    kept = slice(None) if varies.all() else varies
+    mean, std = mean[kept], std[kept]
 
     def moved(x: np.ndarray) -> np.ndarray:
         found = np.empty((len(x), len(mean)), dtype=np.float32)
-        for part in slices(len(x)):
-            found[part] = (x[part][:, varies] / peak - mean) / std
+        for part in strips(*x.shape):
+            values = x[part][:, kept] / peak - mean
+            values /= std
+            found[part] = values
         return found
 
     return tuple(moved(x) for x in (train, *others))
