@@ -27,6 +27,7 @@ _SHORT = (
 _TRIALS = 3  # calls at each batch of the sweep
 _GROWTH = 1.05  # of throughput by doubling the batch: what falls short of it twice in a row has stopped growing
 _LARGEST = 2**15
+_READY = 300.0  # seconds of a sweep, or the budget if that is more, for what comes before the counted calls
 
 
 class Lost(Exception):
@@ -174,11 +175,12 @@ def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: 
 
     Timed anew because the best of several noisy numbers is too good. The sweep spends up to `seconds` of each lane, the
     best batch as many in all of its processes. A batch of which 11 calls (and the
-    uncounted ones of every process) would not fit into them is not tried.
+    uncounted ones of every process) would not fit into them is not tried; and none after `_READY` seconds in calls that
+    are not counted, because a compiler makes every batch anew.
     """
     going, batch = list(lanes), 1
     found = {lane.name: Sweep() for lane in going}
-    spent, flat = dict.fromkeys(found, 0.0), dict.fromkeys(found, 0)
+    spent, ready_in, flat = dict.fromkeys(found, 0.0), dict.fromkeys(found, 0.0), dict.fromkeys(found, 0)
     while going:
         for lane in list(going):
             sweep = found[lane.name]
@@ -194,6 +196,7 @@ def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: 
                 rate, top = batch / typical, max(sweep.rates.values(), default=0.0)
                 sweep.rates[batch] = rate
                 spent[lane.name] += sum(block.wall)
+                ready_in[lane.name] += block.spent - sum(block.wall)
                 flat[lane.name] = 0 if rate >= _GROWTH * top else flat[lane.name] + 1
                 if flat[lane.name] == 2:
                     sweep.stopped = "throughput stopped growing"
@@ -201,6 +204,10 @@ def offline(lanes: Sequence[Lane], seconds: float, processes: int = 1, largest: 
                     sweep.stopped = f"batch {batch} is the largest that is tried"
                 elif 2 * typical * (enough(0.5) + 2 * processes) > seconds or spent[lane.name] >= seconds:
                     sweep.stopped = f"{seconds:g} s do not suffice for a larger batch"
+                elif ready_in[lane.name] > max(_READY, seconds):
+                    sweep.stopped = (
+                        f"making batches ready took {ready_in[lane.name]:.0f} s, so that no larger one was made"
+                    )
             if sweep.stopped:
                 going.remove(lane)
         batch *= 2

@@ -208,6 +208,22 @@ def test_the_sweep_ends_where_eleven_calls_of_the_next_batch_do_not_fit():
     assert throughput(sweep, "")[0].status == "ok"
 
 
+def test_the_sweep_ends_where_each_batch_takes_long_to_make_ready():
+    """A compiler that takes 100 s for each batch: more than 300 s at the fourth, however fast its calls are."""
+    clock, seen = Clock(), set()
+
+    def seconds(n, k):
+        opens = n not in seen
+        seen.add(n)
+        return 100.0 if opens else 0.01
+
+    sweep = offline([Sleeper("a", seconds, clock)], seconds=10.0)["a"]
+    assert list(sweep.rates) == [1, 2, 4, 8]
+    assert sweep.stopped == "making batches ready took 400 s, so that no larger one was made"
+    assert sweep.best.batch == 8
+    assert throughput(sweep, "")[0].status == "ok"
+
+
 def test_lanes_are_swept_together_and_keep_their_own_best():
     clock, diary = Clock(), []
     lanes = [
