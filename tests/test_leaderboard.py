@@ -2,6 +2,7 @@
 
 import math
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -343,3 +344,13 @@ def test_the_terminal_shows_the_numbers_of_the_table(records):
     assert "not defined" in text
     assert MISSING["absent"] in text
     assert math.isfinite(cell.value)
+
+
+def test_a_clock_may_be_ahead_by_a_day_and_no_more(tmp_path):
+    now = datetime.now(UTC)
+    for label, hours in (("vae", 23), ("gan", 25)):
+        created = f"{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
+        synthetic.write(tmp_path, synthetic.make(label, created=created))
+    found = collect(tmp_path)
+    assert [one.model.label for one in found.records] == ["vae"]
+    assert found.premature
