@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genbench.metrics.kernels_at_samples import Kernels, halves_of_train, standardised
+from genbench.metrics.kernels_at_samples import GROUPS, Kernels, halves_of_train, standardised
 from genbench.metrics.memory import triple
 from genbench.stats import Estimate, variance_interval
 from genbench.types import Metric
@@ -30,9 +30,11 @@ def fld(*, train: Any, real: Any, fake: Any) -> float:
     are copied. Lower is better; no bounds. Constant directions are left out; if all training features are equal it
     has no value.
 
-    The interval: value +- t sqrt(v), v the sum of the variance of the mean over held-out features and, for each of the
-    two sets of kernels, of the variance of the kernels' influence on that mean (their share in the density). The
-    variances fitted are taken as given: 92% to 98% of the intervals held the expected value in simulations.
+    The interval: value +- t sqrt(v) for the expected value of this training set at these sample sizes. v is the
+    variance of the mean over held-out features, and what the choice of the samples adds: the delete-group jackknife
+    over 20 groups of them (the kernels' variances stay), less the part that varies from one held-out feature to the
+    next, which the first variance holds already. In simulations with normal laws in 3 to 64 dimensions 94% to 97% of
+    the intervals held that value; where the samples copy training data they are too wide, up to twice.
 
     Reference: Feature Likelihood Divergence: Evaluating the Generalization of Generative Models Using Samples
     (Jiralerspong, Bose, Gemp, Qin, Bachrach and Gidel, 2023).
@@ -47,21 +49,30 @@ def fld(*, train: Any, real: Any, fake: Any) -> float:
 
 def _estimate(*, train: Any, real: Any, fake: Any) -> Estimate:
     t, x, y = standardised(*triple(train, real, fake, "fld", rows=4))
-    order = np.concatenate(halves_of_train(len(t)))
-    one, other = np.split(order, [min(len(y), len(t) // 2)])
-    terms, variance = np.zeros(len(x)), 0.0
-    for sign, centres, fitted in ((1, y, t), (-1, t[one], t[other])):
-        kernels = Kernels(centres)
-        kernels.fit(*kernels.near(fitted))
-        near = kernels.near(x)
-        terms += sign * 100 * kernels.nats_per_dim(*near)
-        variance += (100 / t.shape[1]) ** 2 * float(kernels.shares(*near).var(ddof=1)) / len(centres)
-    value = float(terms.mean())
-    variance += float(terms.var(ddof=1)) / len(x)
+    one, other = np.split(np.concatenate(halves_of_train(len(t))), [min(len(y), len(t) // 2)])
+    at_samples, at_train = Kernels(y), Kernels(t[one])
+    at_samples.fit(*at_samples.near(t))
+    at_train.fit(*at_train.near(t[other]))
+    near = at_samples.near(x)
+    terms = 100 * (at_samples.nats_per_dim(*near) - at_train.nats_per_dim(*at_train.near(x)))
+    value, own = float(terms.mean()), float(terms.var(ddof=1)) / len(x)
+    left_out = 100 * at_samples.left_out(*near)
+    samples = float(_jackknife(left_out.mean(axis=1)) - _jackknife(left_out).mean() / len(x))
+    samples = max(0.0, samples)
+    variance = own + samples
+    df = variance**2 / (own**2 / (len(x) - 1) + samples**2 / (GROUPS - 1)) if variance else 1.0
     method = (
-        "variances over held-out features and over kernels, t quantile; of the expected value at these sample sizes"
+        "variance over held-out features and delete-group jackknife over samples, t quantile; "
+        "of the expected value for this training set at these sample sizes"
     )
-    return Estimate(value=value, interval=variance_interval(value, variance, len(x) - 1, method), n=len(y))
+    return Estimate(value=value, interval=variance_interval(value, variance, df, method), n=len(y))
+
+
+def _jackknife(left_out: np.ndarray) -> np.ndarray:
+    """The delete-group jackknife's variance, along the first axis."""
+    groups = len(left_out)
+    variance: np.ndarray = left_out.var(axis=0) * (groups - 1)
+    return variance
 
 
 METRIC = Metric(

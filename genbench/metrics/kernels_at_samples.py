@@ -21,6 +21,7 @@ from genbench.metrics.distances import first_equal, strips
 from genbench.metrics.memory import nearest_rows
 
 FLOOR = 1e-3
+GROUPS = 20  # of samples, for the variance that they cause
 _KEPT = 20
 _ROUNDS = 100
 _ENOUGH = 1e-6  # of the mean log-likelihood per dimension, the gain that ends the search
@@ -88,12 +89,17 @@ class Kernels:
         nats: np.ndarray = -_log_sum(self._terms(squared, index)) / self.d
         return nats
 
-    def shares(self, squared: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """The mean share of each sample's kernel in the density at the features, times n, `(n,)`: its influence."""
+    def left_out(self, squared: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """`nats_per_dim` without one group of the samples after the other, `(GROUPS, m)`; the variances stay."""
+        group = np.random.default_rng(0).permutation(self.n) % GROUPS
+        found = np.empty((GROUPS, len(squared)))
         terms = self._terms(squared, index)
-        weight = np.exp(terms - _log_sum(terms)[:, None])
-        share: np.ndarray = np.bincount(index.ravel(), weight.ravel(), len(self.centres)) / len(squared)
-        return (share / self.weights)[self.row]
+        for g in range(GROUPS):
+            gone = np.bincount(self.row[group == g], minlength=len(self.weights)) / self.n
+            kept = (self.weights - gone) / self.weights / (1 - gone.sum())
+            with np.errstate(divide="ignore"):
+                found[g] = -_log_sum(terms + np.log(kept)[index]) / self.d
+        return found
 
     def _terms(self, squared: np.ndarray, index: np.ndarray) -> np.ndarray:
         v = self.variances[index]
