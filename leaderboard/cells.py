@@ -21,6 +21,7 @@ MISSING = {
     "unavailable": "not available",
     "absent": "not measured",
 }
+_SMALLEST = 1e-300  # whose logarithm is taken
 _LARGEST = 1e30  # what a mean, a figure or a page can still deal with
 
 
@@ -52,7 +53,8 @@ class Cell:
     reason: str = ""
     note: int | None = None
     beside: tuple[tuple[str, Cell], ...] = ()
-    estimate: Measured | None = field(default=None, repr=False, compare=False)  # what the tests see, unscaled
+    # What the tests see: not in the column's unit, and of speeds the logarithm.
+    estimate: Measured | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -145,8 +147,10 @@ def combined(found: Sequence[Measurement | None], column: Column | None, records
     if not good:
         return _without_number(found, column, records[0])
     first = good[0][1]
-    number = estimate(good)
+    plainly = estimate(good)
+    number = _logarithms(plainly) if speed else plainly
     low, high = _interval(number, [m for _, m in good], column)
+    mean = _exp(number.mean) if speed and len(number.values) > 1 else plainly.mean
     left_out = sorted({plain(m.reason, 300) for m in found if m is not None and m.status != "ok"})
     reason = f"{len(good)} of {len(found)} seeds" if len(good) < len(found) else ""
     if reason and left_out:
@@ -155,7 +159,7 @@ def combined(found: Sequence[Measurement | None], column: Column | None, records
         reason += f", those measured on {here}"
     protocol = plain(first.protocol, 120) if column is not None and column.merged else ""
     scale = column.scale if column else 1.0
-    value, low, high = number.mean * scale, *sorted((low * scale, high * scale))
+    value, low, high = mean * scale, *sorted((low * scale, high * scale))
     return Cell(
         status="ok", value=value, low=low, high=high,
         kind=first.kind, sign=_sign(first.kind, column), protocol=protocol,
@@ -181,11 +185,25 @@ def _sign(kind: Kind | None, column: Column | None) -> str:
     return "≥" if column is None or column.better == "higher" else "≤"
 
 
+def _logarithms(number: Measured) -> Measured:
+    """Of a speed: what disturbs a machine multiplies times, so that they are averaged and compared as logarithms."""
+    values = tuple(math.log(max(value, _SMALLEST)) for value in number.values)
+    mean = math.fsum(values) / len(values)
+    below, above = (math.log(max(end, _SMALLEST) / max(number.mean, _SMALLEST)) for end in (number.low, number.high))
+    return replace(number, values=values, low=mean + below, high=mean + above)
+
+
+def _exp(logarithm: float) -> float:
+    return math.exp(min(logarithm, math.log(_LARGEST)))
+
+
 def _interval(number: Measured, good: list[Measurement], column: Column | None) -> tuple[float, float]:
     """The measurement's own, or the t-interval of the mean over the seeds, cut to the metric's range."""
     if len(number.values) == 1:
         return min(m.low for m in good if m.low is not None), max(m.high for m in good if m.high is not None)
     interval = mean_interval(number.values)
+    if column is not None and column.axis == "speed":
+        return _exp(interval.low), _exp(interval.high)
     if column is not None:
         interval = interval.clipped(column.lowest, column.highest)
     return interval.low, interval.high

@@ -54,6 +54,31 @@ def test_a_metric_without_direction_ranks_nobody():
     assert [(cell.rank, cell.minimum) for cell in of.values()] == [(None, None)] * 2
 
 
+def timed(label, *seconds):
+    return [row(label, number("seconds_per_image", x, 0.01 * x), seed=seed) for seed, x in enumerate(seconds)]
+
+
+def test_speeds_of_several_seeds_are_averaged_and_compared_as_logarithms():
+    """A busy machine multiplies a time: one slow run of a slow model does not make it as fast as a fast one."""
+    of = cells(only(timed("gan", 8e-6, 8.1e-6, 8.2e-6) + timed("ddpm", 2e-3, 2e-3, 4e-3)), "seconds_per_image")
+    assert of["ddpm"].value == pytest.approx(1e3 * (2e-3 * 2e-3 * 4e-3) ** (1 / 3))
+    half = 4.302652729911275 * np.std(np.log([2, 2, 4]), ddof=1) / 3**0.5
+    assert (of["ddpm"].low, of["ddpm"].high) == pytest.approx(
+        (of["ddpm"].value * math.exp(-half), of["ddpm"].value * math.exp(half))
+    )
+    assert (of["gan"].rank, of["ddpm"].rank) == ((1, 1), (2, 2))
+
+
+def test_speeds_that_lie_worlds_apart_stop_no_table():
+    of = cells(only(timed("gan", 1e-290, 1e20) + timed("vae", 0.0, 1.0)), "seconds_per_image")
+    assert all(cell.ok and math.isfinite(cell.high) for cell in of.values())
+
+
+def test_a_speed_of_one_seed_is_the_number_itself():
+    (cell,) = cells(only(timed("gan", 0.007)), "seconds_per_image").values()
+    assert (cell.value, cell.low, cell.high) == (7.0, pytest.approx(6.93), pytest.approx(7.07))
+
+
 def test_kinds_and_machines_have_ranks_of_their_own():
     kinds = {"nade": ("exact", -85.0), "pixelcnn": ("exact", -80.0), "vae": ("iwae", -90.0)}
     found = [row(name, number("nats", value, 0.5, kind=kind)) for name, (kind, value) in kinds.items()]
