@@ -72,9 +72,13 @@ def _credits(points: _Points) -> tuple[np.ndarray, np.ndarray, float]:
             nearest = np.argpartition(block, k - 1, axis=1)[:, :k]
             edge = np.take_along_axis(block, nearest, axis=1).max(axis=1, keepdims=True)
             edge_margin = _TIE * np.abs(edge) + _ROUNDING * (points.norms[rows, None] + points.norms.max())
-            near, even = block < edge - edge_margin, np.abs(block - edge) <= edge_margin
-            # Neighbours at the k-th distance share what votes are left, whatever their order.
-            votes = near @ label + (k - near.sum(axis=1)) * (even @ label) / even.sum(axis=1)
+            votes = label[nearest].sum(axis=1)
+            tied = np.flatnonzero((block <= edge + edge_margin).sum(axis=1) > k)
+            if len(tied):
+                # Neighbours at the k-th distance share what votes are left, whatever their order.
+                some, at, margin = block[tied], edge[tied], edge_margin[tied]
+                near, even = some < at - margin, np.abs(some - at) <= margin
+                votes[tied] = near @ label + (k - near.sum(axis=1)) * (even @ label) / even.sum(axis=1)
             ahead = 2.0 * (votes - k * label.mean()) * sign[rows]
             credit[rows] = 0.5 + 0.5 * np.clip(ahead, -1.0, 1.0)
             rate = 0.5 * sign[rows] * (np.abs(ahead) <= 2.0 * spread) / (2.0 * spread) / sizes[rows]
