@@ -13,84 +13,154 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import Refused
-from genbench.metrics.arrays import feature_pair
+from genbench.metrics.distances import (
+    TILE,
+    Points,
+    exact,
+    first_precision,
+    lower_bounds,
+    rows_of,
+    slices,
+    together,
+    upper_bounds,
+)
 from genbench.stats import Estimate, groups_of, wilson
 from genbench.types import Metric
 
-_ENTRIES = 2_000_000  # of a block of distances: 16 MB
+_ENTRIES = 2**24  # of a block of bounds: 64 MB
+_SAMPLED = 8  # of the k nearest, that a sample of the columns holds on average: it tells how far about they reach
 _TIE = 1e-9  # of a squared distance, relative to itself
 _ROUNDING = 1e-14  # of a squared distance, relative to the squared norms that cancel in it
 
 
 @dataclass(frozen=True)
-class _Points:
-    """Both sets together, about their mean and with values up to about 1, so that no square overflows."""
+class _Pooled:
+    """Both sets together."""
 
-    x: np.ndarray  # (n + m, d)
-    norms: np.ndarray
+    points: Points  # n + m
     is_fake: np.ndarray
     fold: np.ndarray
     k: int
 
 
-def _prepared(real: Any, fake: Any, folds: int, k: int | None) -> _Points:
-    x, y = feature_pair(real, fake, "c2st")
+def _prepared(real: Any, fake: Any, folds: int, k: int | None) -> _Pooled:
+    x, y = rows_of(real, "c2st: real", 2), rows_of(fake, "c2st: fake", 2)
+    if x.shape[1] != y.shape[1]:
+        raise Refused(f"c2st: real has {x.shape[1]} features and fake {y.shape[1]}; they must be the same")
     n, m = len(x), len(y)
     if not 2 <= folds <= min(n, m):
         raise Refused(f"c2st: there are {folds} folds; it takes from 2 to {min(n, m)}, the rows of the smaller side")
-    points = np.concatenate([x, y])
-    points /= float(np.abs(points).max()) or 1.0
-    points -= points.mean(axis=0)
     fold = np.concatenate([groups_of(n, folds), groups_of(m, folds)])
     voters = n + m - int(np.bincount(fold).max())
     count = math.isqrt(voters) if k is None else k
     if not 1 <= count <= voters:
         raise Refused(f"c2st: k is {count}; it must lie between 1 and {voters}, the points of the other folds")
-    return _Points(points, np.einsum("ij,ij->i", points, points), np.arange(n + m) >= n, fold, count)
+    (points,) = together(np.concatenate([x, y]))
+    return _Pooled(points, np.arange(n + m) >= n, fold, count)
 
 
-def _credits(points: _Points) -> tuple[np.ndarray, np.ndarray, float]:
+@dataclass(frozen=True)
+class _Votes:
+    """On some rows: the share of generated ones among the k nearest, times k; and pairs of a row and a neighbour."""
+
+    votes: np.ndarray
+    row: np.ndarray
+    neighbour: np.ndarray
+
+
+def _votes(a: Points, rows: slice, b: Points, label: np.ndarray, k: int) -> _Votes:
+    """The votes of the k nearest rows of b on some rows of a; neighbours at the k-th distance share what is left.
+
+    Bounds decide which pairs are nearer than the k-th distance for certain; that distance is then found among the
+    others that may be, which are made exact.
+    """
+    precision = first_precision(a, b)
+    tile = a.tile(rows, precision)
+    low = np.concatenate([lower_bounds(tile, b.tile(columns, precision)) for columns in slices(len(b))], axis=1)
+    rounding = _ROUNDING * (a.squares[rows] + b.squares.max())
+
+    def pairs(limit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Row, neighbour and bounds of the pairs that may lie within a limit."""
+        i, j = np.divmod(np.flatnonzero(low <= np.nextafter(limit.astype(low.dtype), np.inf)[:, None]), low.shape[1])
+        below = low[i, j].astype(np.float64)
+        return i, j, below, upper_bounds(below, a, i + rows.start, b, j, precision)
+
+    floor = _kth(low, k).astype(np.float64)
+    i, _, _, high = pairs(floor)
+    ceiling = np.maximum.reduceat(high, np.searchsorted(i, np.arange(len(low))))
+    margin = 2 * (_TIE * ceiling + rounding)
+    i, j, _, high = pairs(ceiling + margin)
+    inside = high < (floor - margin)[i]
+    voters = np.bincount(i, inside, len(low))
+    votes: np.ndarray = np.bincount(i, inside * label[j], len(low))
+
+    open_i, open_j = i[~inside], j[~inside]
+    value = exact(a, open_i + rows.start, b, open_j)
+    order = np.lexsort((value, open_i))
+    open_i, open_j, value = open_i[order], open_j[order], value[order]
+    last = np.searchsorted(open_i, np.arange(len(low))) + (k - voters.astype(int)) - 1
+    edge = value[last]
+    margin = _TIE * edge + rounding
+    near, even = value < (edge - margin)[open_i], np.abs(value - edge[open_i]) <= margin[open_i]
+    left = k - voters - np.bincount(open_i, near, len(low))
+    votes += np.bincount(open_i, near * label[open_j], len(low))
+    votes += left * np.bincount(open_i, even * label[open_j], len(low)) / np.bincount(open_i, even, len(low))
+    counted = np.arange(len(value)) <= last[open_i]
+    return _Votes(
+        votes=votes,
+        row=np.concatenate([i[inside], open_i[counted]]),
+        neighbour=np.concatenate([j[inside], open_j[counted]]),
+    )
+
+
+def _kth(low: np.ndarray, k: int) -> np.ndarray:
+    """The k-th smallest of each row, `(rows,)`; where rows are long among those that a sample of the columns picks."""
+    step, enough = k // _SAMPLED, _SAMPLED + 4 * math.isqrt(_SAMPLED)
+    found = np.empty(len(low), dtype=low.dtype)
+    short = np.ones(len(low), dtype=bool)
+    if step > 1 and low.shape[1] > 2 * step * enough:
+        limit = np.partition(low[:, ::step], enough - 1, axis=1)[:, enough - 1]
+        i, j = np.divmod(np.flatnonzero(low <= limit[:, None]), low.shape[1])
+        counts = np.bincount(i, minlength=len(low))
+        short = counts < k
+        picked = np.full((len(low), int(counts.max())), np.inf, dtype=low.dtype)
+        picked[i, np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)] = low[i, j]
+        found[~short] = np.partition(picked[~short], k - 1, axis=1)[:, k - 1]
+    found[short] = np.partition(low[short], k - 1, axis=1)[:, k - 1]
+    return found
+
+
+def _credits(pooled: _Pooled) -> tuple[np.ndarray, np.ndarray, float]:
     """The credit of every point, and what it adds to the value as a voter, `(n + m,)` each; and their overlap.
 
     Another neighbour in j's place would bring its neighbourhood's share of the vote on i in place of j's label; a vote
     within h = sqrt(k) / 2 of even, which is its spread, turns at the rate 1 / 2h. That j votes on i is part of i's
     credit as well as of j's voting: the overlap is the sum of the squares of what would be counted twice.
     """
-    k, sign = points.k, np.where(points.is_fake, 1.0, -1.0)
-    sizes = np.bincount(points.is_fake)[points.is_fake.astype(int)]
+    k, sign = pooled.k, np.where(pooled.is_fake, 1.0, -1.0)
+    sizes = np.bincount(pooled.is_fake)[pooled.is_fake.astype(int)]
     spread = max(1.0, math.sqrt(k) / 2)
     credit, voting, twice = np.empty(len(sign)), np.zeros(len(sign)), 0.0
-    for f in range(int(points.fold.max()) + 1):
-        others, held_out = np.flatnonzero(points.fold != f), np.flatnonzero(points.fold == f)
-        label = points.is_fake[others].astype(np.float64)
-        step = max(1, _ENTRIES // len(others))
-        for rows in np.split(held_out, np.arange(step, len(held_out), step)):
-            block = points.x[rows] @ points.x[others].T
-            block *= -2.0
-            block += points.norms[others]
-            block += points.norms[rows, None]
-            nearest = np.argpartition(block, k - 1, axis=1)[:, :k]
-            edge = np.take_along_axis(block, nearest, axis=1).max(axis=1, keepdims=True)
-            edge_margin = _TIE * np.abs(edge) + _ROUNDING * (points.norms[rows, None] + points.norms.max())
-            votes = label[nearest].sum(axis=1)
-            tied = np.flatnonzero((block <= edge + edge_margin).sum(axis=1) > k)
-            if len(tied):
-                # Neighbours at the k-th distance share what votes are left, whatever their order.
-                some, at, margin = block[tied], edge[tied], edge_margin[tied]
-                near, even = some < at - margin, np.abs(some - at) <= margin
-                votes[tied] = near @ label + (k - near.sum(axis=1)) * (even @ label) / even.sum(axis=1)
-            ahead = 2.0 * (votes - k * label.mean()) * sign[rows]
+    for f in range(int(pooled.fold.max()) + 1):
+        others, held_out = np.flatnonzero(pooled.fold != f), np.flatnonzero(pooled.fold == f)
+        label = pooled.is_fake[others].astype(np.float64)
+        a, b = pooled.points.take(held_out), pooled.points.take(others)
+        step = min(TILE, max(1, _ENTRIES // len(others)))
+        for start in range(0, len(held_out), step):
+            part = slice(start, min(start + step, len(held_out)))
+            rows, found = held_out[part], _votes(a, part, b, label, k)
+            ahead = 2.0 * (found.votes - k * label.mean()) * sign[rows]
             credit[rows] = 0.5 + 0.5 * np.clip(ahead, -1.0, 1.0)
             rate = 0.5 * sign[rows] * (np.abs(ahead) <= 2.0 * spread) / (2.0 * spread) / sizes[rows]
-            given = rate[:, None] * (label[nearest] - (votes / k)[:, None])
-            voting += np.bincount(others[nearest].ravel(), weights=given.ravel(), minlength=len(voting))
+            given = rate[found.row] * (label[found.neighbour] - (found.votes / k)[found.row])
+            voting += np.bincount(others[found.neighbour], weights=given, minlength=len(voting))
             twice += float(np.square(given).sum())
     return credit, voting, twice
 
 
-def _balanced(credit: np.ndarray, points: _Points) -> float:
+def _balanced(credit: np.ndarray, pooled: _Pooled) -> float:
     """The mean of the two classes' mean credits."""
-    return float(0.5 * credit[points.is_fake].mean() + 0.5 * credit[~points.is_fake].mean())
+    return float(0.5 * credit[pooled.is_fake].mean() + 0.5 * credit[~pooled.is_fake].mean())
 
 
 def c2st(*, real: Any, fake: Any, folds: int = 5, k: int | None = None) -> float:
@@ -112,8 +182,8 @@ def c2st(*, real: Any, fake: Any, folds: int = 5, k: int | None = None) -> float
         real: features `(n, d)`, n >= folds.
         fake: features `(m, d)`, m >= folds.
     """
-    points = _prepared(real, fake, folds, k)
-    return _balanced(_credits(points)[0], points)
+    pooled = _prepared(real, fake, folds, k)
+    return _balanced(_credits(pooled)[0], pooled)
 
 
 def _estimate(*, real: Any, fake: Any, folds: int = 5, k: int | None = None) -> Estimate:
@@ -121,10 +191,10 @@ def _estimate(*, real: Any, fake: Any, folds: int = 5, k: int | None = None) -> 
 
     Votes share voters, so that they are not independent: a point counts as one that is judged and as one that votes.
     """
-    points = _prepared(real, fake, folds, k)
-    credit, voting, twice = _credits(points)
-    value, variance = _balanced(credit, points), 0.0
-    for side in (points.is_fake, ~points.is_fake):
+    pooled = _prepared(real, fake, folds, k)
+    credit, voting, twice = _credits(pooled)
+    value, variance = _balanced(credit, pooled), 0.0
+    for side in (pooled.is_fake, ~pooled.is_fake):
         size = int(side.sum())
         variance += size * float((0.5 * credit[side] / size + voting[side]).var(ddof=1))
     size, variance = len(credit), max(0.0, variance - twice)
@@ -134,7 +204,7 @@ def _estimate(*, real: Any, fake: Any, folds: int = 5, k: int | None = None) -> 
         method=f"Wilson interval at the effective size {effective:.0f} that the influence of each point gives; "
         "of the expected value at these sample sizes",
     )
-    return Estimate(value=value, interval=interval, n=int(points.is_fake.sum()))
+    return Estimate(value=value, interval=interval, n=int(pooled.is_fake.sum()))
 
 
 METRIC = Metric(

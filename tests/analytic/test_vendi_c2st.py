@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from genbench.errors import Refused, Undefined
 from genbench.metrics.c2st import METRIC as C2ST
 from genbench.metrics.c2st import c2st
+from genbench.metrics.distances import PRECISIONS
 from genbench.metrics.kl import METRIC as KL
 from genbench.metrics.kl import kl
 from genbench.metrics.measure import measure
@@ -135,6 +136,30 @@ def test_c2st_is_its_definition(n, m, folds, k, monkeypatch):
     assert C2ST.bound(folds=folds, k=k).estimate(real=x, fake=y).value == pytest.approx(expected, abs=1e-12)
     monkeypatch.setattr(classifier, "_ENTRIES", 100)
     assert c2st(real=x, fake=y, folds=folds, k=k) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("grid", [False, True], ids=["normal", "ties"])
+def test_c2st_is_its_definition_whatever_the_bounds(precision, grid, monkeypatch):
+    """Coarse bounds leave more pairs to be made exact, and decide none of them."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(150, 20)), rng.normal(size=(120, 20)) + 0.2
+    if grid:
+        x, y = np.round(x), np.round(y)
+    monkeypatch.setattr(classifier, "first_precision", lambda a, b: precision)
+    assert c2st(real=x, fake=y) == pytest.approx(by_sorting(x, y, 5, 14), abs=1e-12)
+
+
+@pytest.mark.parametrize("order", ["mixed", "sorted", "equal"])
+def test_the_kth_smallest_of_long_rows(order):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(7, 6000)).astype(np.float32)
+    if order == "sorted":  # the sampled columns hold none of the smallest but the first
+        rows = np.sort(rows, axis=1)
+    if order == "equal":
+        rows = np.ones_like(rows)
+    for k in (1, 15, 64, 77, 200):
+        np.testing.assert_array_equal(classifier._kth(rows, k), np.sort(rows, axis=1)[:, k - 1])
 
 
 def test_c2st_at_its_ends():
